@@ -1,0 +1,83 @@
+//! # dns-silent: a resolver was asked and has not answered
+//!
+//! The name server does not answer, and nothing says that it cannot be reached: a firewall or VPN drops port 53, or the server
+//! is down.
+//!
+//! **Seen by** DNS questions that left, on a socket that is still open, without an answer.
+//!
+//! **Limit** Go asks each server twice for 5 s, within 30 s in all, and then fails; the next name starts again. libc does much
+//! the same. When go fails this way, a comma in GOPROXY does not lead to the next entry.
+//!
+//! **What to do** Ask the server by hand (`dig @SERVER NAME`). If it is silent, change `/etc/resolv.conf` (docker: `--dns ADDRESS`).
+
+use super::dns::{confidence, draft, limit, lookups, times};
+use super::dns_said;
+use super::scene::Scene;
+use crate::report::Finding;
+use crate::session::Lookup;
+use crate::units::Nanos;
+
+pub(super) fn examine(scene: &Scene<'_>) -> Vec<Finding> {
+    lookups(scene)
+        .into_iter()
+        .filter(|l| !l.unanswered().is_empty() && l.questions.iter().all(|q| q.error.is_none()))
+        .filter_map(|l| silent(scene, l))
+        .chain(dns_said::examine(scene, "dns-silent", &["i/o timeout"], |name, who| {
+            format!("{who} is silent, asked for {name}.")
+        }))
+        .collect()
+}
+
+fn silent(scene: &Scene<'_>, lookup: &Lookup) -> Option<Finding> {
+    let server =
+        lookup.silent_servers().first().copied().or_else(|| lookup.servers().first().copied());
+    let open: Vec<_> = lookup.questions.iter().filter(|q| q.is_open()).collect();
+    let who = server.map_or("the name server".to_owned(), |s| format!("name server {}", s.ip()));
+    let what = partly(lookup).unwrap_or_else(|| lookup.name.clone());
+    let for_what = if what.is_empty() { String::new() } else { format!(", asked for {what}") };
+    let summary = format!("{who} is silent{for_what}.");
+    let first = open.first()?.t;
+    // A run that ends leaves questions behind that had no time to be answered.
+    let until = lookup.ended.unwrap_or(scene.now);
+    if !scene.is_stall() && until.since(first) < Nanos::from_secs(1) {
+        return None;
+    }
+    let mut made = draft(scene, "dns-silent", lookup, server, summary)
+        .confidence(confidence(scene, lookup))
+        .seen(
+            format!("{}; no reply, no \"unreachable\"", times(scene, &open)),
+            first,
+            "dns-question",
+        );
+    if let Some(search) = search_list(scene, lookup) {
+        made = made.fact("search", [search]);
+    }
+    if let Some(limit) = limit(scene, lookup) {
+        made = made.limit(limit);
+    }
+    let ip = server.map(|s| s.ip().to_string()).unwrap_or_default();
+    let other = match partly(lookup) {
+        Some(_) => "the name server leaves questions of this type unanswered",
+        None => "a firewall or VPN drops port 53",
+    };
+    let made = made
+        .or_else(other)
+        .remedy("ask it by hand:", Some(format!("dig @{ip} {}", super::paste::word(&lookup.name))))
+        .remedy("no reply: change resolv.conf (docker: --dns ADDRESS)", None);
+    Some(made.done())
+}
+
+/// Go and libc wait for both addresses: one that is answered does not help.
+fn partly(lookup: &Lookup) -> Option<String> {
+    let answered = lookup.newest().iter().any(|q| q.answer.is_some());
+    let missing = lookup.unanswered();
+    let qtype = &missing.first()?.qtype;
+    answered.then(|| format!("the {qtype} record of {}", lookup.name))
+}
+
+/// Many search domains make one look-up into many.
+fn search_list(scene: &Scene<'_>, lookup: &Lookup) -> Option<String> {
+    let settings = scene.session.settings_for(lookup.pid)?;
+    let suffix = settings.search.iter().find(|s| lookup.name.ends_with(&format!(".{s}")))?;
+    Some(format!("{suffix} was added from the search list of /etc/resolv.conf"))
+}

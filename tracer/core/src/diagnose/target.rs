@@ -1,0 +1,192 @@
+//! Whom a connection talks to, by name, and what for.
+
+use super::scene::Scene;
+use crate::report::{OtherAddress, Peer, Role, TcpFacts};
+use crate::session::{Connection, Phase, Request};
+use crate::settings;
+use std::net::{IpAddr, SocketAddr};
+
+/// The other end of a connection, named.
+#[derive(Debug, Clone)]
+pub(super) struct Target {
+    /// The name, where one is known.
+    pub(super) host: Option<String>,
+    /// The address.
+    pub(super) ip: IpAddr,
+    /// The port.
+    pub(super) port: u16,
+    /// `http` or `https`, as far as is known.
+    pub(super) scheme: &'static str,
+    /// What for.
+    pub(super) role: Option<Role>,
+    /// That in words: `first entry of GOPROXY`.
+    pub(super) why: String,
+}
+
+impl Target {
+    /// The target of a connection of `pid`.
+    pub(super) fn of(scene: &Scene<'_>, connection: &Connection) -> Target {
+        let ip = connection.peer.ip();
+        let port = connection.peer.port();
+        let names = scene.session.names_of(ip);
+        let asked = connection.asked_host().filter(|_| !connection.is_tunnel());
+        // An address in a URL is no name.
+        let named =
+            asked.clone().filter(|host| host.trim_matches(['[', ']']).parse::<IpAddr>().is_err());
+        let host = named.or_else(|| names.last().cloned());
+        let modules: Vec<String> = scene
+            .modules(connection.pid)
+            .iter()
+            .filter_map(|m| m.split_once('@').map(|(path, _)| path.to_owned()))
+            .collect();
+        let path = connection.request.as_ref().filter(|r| r.method != "CONNECT").and_then(path_of);
+        let facts = settings::Connection {
+            host: asked.as_deref(),
+            address: Some(ip),
+            port,
+            names,
+            path: path.as_deref(),
+            process: scene.session.role_of_process(connection.pid),
+            modules: &modules,
+            after_proxy_response: before(scene, connection).is_some(),
+        };
+        let guess = scene
+            .session
+            .settings_for(connection.pid)
+            .and_then(|settings| settings::role_of(&facts, settings));
+        let entry = guess.as_ref().and_then(|g| g.entry.as_ref());
+        let plain = entry.is_some_and(|e| e.text.starts_with("http://"))
+            || connection.hello.is_none() && (connection.request.is_some() || port == 80);
+        let why = match &guess {
+            Some(g) if g.role == Role::Redirect => redirect(scene, connection, host.as_deref()),
+            Some(g) => g.why.clone(),
+            None => String::new(),
+        };
+        let scheme = if plain { "http" } else { "https" };
+        let host = match &guess {
+            Some(g) if g.role == Role::Vcs => host.or_else(|| git_host(scene, connection)),
+            _ => host,
+        };
+        Target { host, ip, port, scheme, role: guess.map(|g| g.role), why }
+    }
+
+    /// The name people know, or the address; with the port where that tells servers at one address apart.
+    pub(super) fn name(&self) -> String {
+        match (&self.host, self.port) {
+            (Some(host), _) => host.clone(),
+            (None, 80 | 443) => self.ip.to_string(),
+            (None, _) => SocketAddr::new(self.ip, self.port).to_string(),
+        }
+    }
+
+    /// `https://proxy.example.com/`.
+    pub(super) fn url(&self) -> String {
+        let host = match (&self.host, self.ip) {
+            (Some(host), _) => host.clone(),
+            (None, IpAddr::V4(ip)) => ip.to_string(),
+            (None, IpAddr::V6(ip)) => format!("[{ip}]"),
+        };
+        match (self.scheme, self.port) {
+            ("http", 80) | ("https", 443) => format!("{}://{host}/", self.scheme),
+            (scheme, port) => format!("{scheme}://{host}:{port}/"),
+        }
+    }
+
+    /// `192.0.2.10 port 443, first entry of GOPROXY`.
+    pub(super) fn server_line(&self) -> String {
+        let place = format!("{} port {}", self.ip, self.port);
+        if self.why.is_empty() { place } else { format!("{place}, {}", self.why) }
+    }
+
+    /// The peer of a finding.
+    pub(super) fn peer(&self, scene: &Scene<'_>, connection: &Connection) -> Peer {
+        Peer {
+            host: self.host.clone(),
+            address: Some(self.ip.to_string()),
+            port: Some(self.port),
+            protocol: "tcp".to_owned(),
+            other_addresses: self.others(scene, connection),
+            tcp: connection.tcp.as_ref().map(|(_, s)| TcpFacts {
+                state: s.state.clone(),
+                last_data_received_ms: s.tcp.last_data_received_ms,
+                retransmissions: s.tcp.total_retransmits,
+                unacked: s.tcp.unacked,
+                bytes_received: s.tcp.bytes_received,
+            }),
+        }
+    }
+
+    /// The other addresses the name was resolved to, and what became of each.
+    pub(super) fn others(&self, scene: &Scene<'_>, connection: &Connection) -> Vec<OtherAddress> {
+        let Some(host) = &self.host else { return Vec::new() };
+        let mut others: Vec<IpAddr> = scene
+            .session
+            .names
+            .iter()
+            .filter(|(ip, names)| **ip != self.ip && names.contains(host))
+            .map(|(ip, _)| *ip)
+            .collect();
+        others.sort();
+        let outcome = |ip: IpAddr| {
+            let tried = scene.session.connections.iter().rev().find(|c| {
+                c.pid == connection.pid && c.peer.ip() == ip && c.peer.port() == self.port
+            });
+            match tried.map(|c| (c.phase(), c.failure())) {
+                None => "not tried",
+                Some((_, Some("ECONNREFUSED"))) => "refused",
+                Some((_, Some("ENETUNREACH" | "EHOSTUNREACH"))) => "unreachable",
+                Some((_, Some(_))) => "failed",
+                Some((Phase::Connecting, _)) => "silent",
+                Some(_) => "connected",
+            }
+        };
+        others
+            .into_iter()
+            .take(16)
+            .map(|ip| OtherAddress { address: ip.to_string(), outcome: outcome(ip).to_owned() })
+            .collect()
+    }
+}
+
+/// The host in the URL that git was told, where the connection can be the one to it: same port, and no web proxy between.
+fn git_host(scene: &Scene<'_>, connection: &Connection) -> Option<String> {
+    let env = &scene.session.settings_for(connection.pid)?.env;
+    let proxied = ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"]
+        .iter()
+        .any(|name| env.get(*name).is_some_and(|setting| !setting.value.is_empty()));
+    let argv = scene.session.argv(connection.pid);
+    let mut urls = argv.iter().filter_map(|word| url::Url::parse(word).ok());
+    let url = urls.find(|url| url.port_or_known_default() == Some(connection.peer.port()))?;
+    url.host_str().filter(|_| !proxied).map(str::to_owned)
+}
+
+/// Path and query of a request's URL.
+fn path_of(request: &Request) -> Option<String> {
+    let url = url::Url::parse(&request.url).ok()?;
+    Some(match url.query() {
+        Some(query) => format!("{}?{query}", url.path()),
+        None => url.path().to_owned(),
+    })
+}
+
+/// The server that had just answered this process when it began this connection: then a redirect led here.
+fn before<'a>(scene: &Scene<'a>, connection: &Connection) -> Option<&'a Connection> {
+    scene.session.connections.iter().rev().find(|c| {
+        c.pid == connection.pid
+            && c.peer != connection.peer
+            && c.since < connection.since
+            && !c.is_dns()
+            && (c.bytes_received() > 0 || c.received_at.is_some() || c.tls_reply.is_some())
+    })
+}
+
+/// `proxy.example.com redirected here`.
+fn redirect(scene: &Scene<'_>, connection: &Connection, host: Option<&str>) -> String {
+    let Some(from) = before(scene, connection) else { return "a redirect led here".to_owned() };
+    let location = from.response.as_ref().and_then(|r| url::Url::parse(r.location.as_ref()?).ok());
+    let seen = location.is_some_and(|url| url.host_str() == host);
+    let names = scene.session.names_of(from.peer.ip());
+    let name = from.asked_host().or_else(|| names.last().cloned());
+    let name = name.unwrap_or_else(|| from.peer.to_string());
+    format!("{name} redirected here{}", if seen { "" } else { ", it seems" })
+}

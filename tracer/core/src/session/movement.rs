@@ -1,0 +1,248 @@
+//! What moves, and what is a stall: INTERFACE.md's definition, here and nowhere else.
+//!
+//! Moving is: bytes received on any socket, sent bytes newly acknowledged, a lock obtained, a process started or ended, files
+//! growing, CPU time. Repeated questions and SYNs are not moving. The clock is kept for each go command of the tree, and for
+//! the command itself, so that a busy sibling hides nothing.
+
+use super::Session;
+use crate::event::{Event, ProcessRole, ProcessSample, Sample, TcpInfo, TlsReply, Transport, What};
+use crate::units::{Inode, Nanos, Pid};
+use std::collections::{BTreeMap, HashMap};
+
+/// A process moves while it uses at least this share of one CPU. A hung go command wakes for its timers and uses a
+/// thousandth; one held down to a quota of 1 % does not get anywhere either, and is spoken of as `throttled`.
+pub const CPU_SHARE_THAT_MOVES: f64 = 0.05;
+
+/// Files grow when at least this much was written since the last sample. `wchar` of `/proc/PID/io` counts sockets too, where
+/// repeated DNS questions (60 bytes) and ClientHellos (1,532 bytes) are no movement.
+pub const WRITTEN_THAT_MOVES: u64 = 8 * 1024;
+
+/// A single wait this old is spoken of even while others move.
+pub const OLD_WAIT: Nanos = Nanos::from_secs(30);
+
+/// When each watched command last moved, and the counters that tell.
+#[derive(Debug, Default)]
+pub struct Movement {
+    last: BTreeMap<Pid, Nanos>,
+    /// When each was last continued after a stop.
+    continued: BTreeMap<Pid, Nanos>,
+    received: HashMap<Inode, u64>,
+    acked: HashMap<Inode, u64>,
+    processes: HashMap<Pid, (Nanos, ProcessSample)>,
+}
+
+impl Movement {
+    /// When `pid`, or something below it, last moved.
+    pub fn last_moved(&self, pid: Pid) -> Nanos {
+        self.last.get(&pid).copied().unwrap_or_default()
+    }
+
+    /// Since when `pid` could have moved and did not: a suspended command gets its whole time again.
+    fn still_since(&self, pid: Pid) -> Nanos {
+        self.last_moved(pid).max(self.continued.get(&pid).copied().unwrap_or_default())
+    }
+}
+
+impl Session {
+    /// The commands whose clocks count: the go commands that live, or the command itself where there is none.
+    pub fn clocks(&self) -> Vec<Pid> {
+        let go = self.go_commands();
+        // A go command that only waits for another one below it (a toolchain switch by a child, `go generate`) has its own
+        // clock too: what moves below it moves it.
+        if go.is_empty() { vec![self.root()] } else { go }
+    }
+
+    /// The commands in which nothing has moved for `threshold`, the longest first.
+    pub fn stalled(&self, now: Nanos, threshold: Nanos) -> Vec<Pid> {
+        if threshold.0 == 0 || self.is_over() {
+            return Vec::new();
+        }
+        let mut stalled: Vec<Pid> = self
+            .clocks()
+            .into_iter()
+            .filter(|pid| now.since(self.movement.still_since(*pid)) >= threshold)
+            .collect();
+        stalled.sort_by_key(|pid| self.movement.last_moved(*pid));
+        stalled
+    }
+
+    /// Marks `pid` and everything above it as moving.
+    fn moved(&mut self, pid: Pid, t: Nanos) {
+        let mut at = pid;
+        for _ in 0..64 {
+            self.movement.last.insert(at, t);
+            match self.parent(at) {
+                Some(parent) if parent.0 > 0 && at != self.root() => at = parent,
+                _ => break,
+            }
+        }
+    }
+}
+
+/// Looks at one event before it is folded into the rest of the model.
+pub(super) fn note(session: &mut Session, event: &Event) {
+    if let What::ProcessExit { .. } = event.what {
+        if ended_counts(session, event.pid) {
+            session.moved(event.pid, event.t);
+        }
+        session.movement.last.remove(&event.pid);
+        session.movement.continued.remove(&event.pid);
+        session.movement.processes.remove(&event.pid);
+        return;
+    }
+    if let What::Sample(sample) = &event.what {
+        sampled(session, event.t, sample);
+        return;
+    }
+    if let What::Snapshot(snapshot) = &event.what {
+        for socket in &snapshot.sockets {
+            if let Some(info) = &socket.tcp {
+                counted(session, event.t, socket.inode, &socket.state, info);
+            }
+        }
+        return;
+    }
+    if let What::TcpClosed(sample) = &event.what {
+        let known = session.whose_end(event.t, sample).and_then(|n| session.connections.get(n));
+        let Some(c) = known else { return };
+        let (pid, socket) = (c.pid, c.socket);
+        let open = c.closed.is_none();
+        if open && sample.tcp.bytes_received > c.bytes_received() {
+            session.moved(pid, event.t);
+        }
+        if let Some(socket) = socket {
+            session.movement.received.remove(&socket);
+            session.movement.acked.remove(&socket);
+        }
+        return;
+    }
+    if event.what == What::Continued {
+        session.movement.continued.insert(event.pid, event.t);
+    }
+    if event_moves(session, event) {
+        // A process that starts is not known yet: it moves its parent.
+        let mover = match event.what {
+            What::ProcessStart { ppid, .. } => ppid,
+            _ => event.pid,
+        };
+        session.moved(mover, event.t);
+    }
+}
+
+fn event_moves(session: &Session, event: &Event) -> bool {
+    match &event.what {
+        // Go's first exec is preceded by a child that never execs, a probe of the kernel (go-process.md 3.9); its telemetry
+        // child is nobody's work (cmd-go.md 2.9).
+        What::ProcessStart { ppid, .. } => session.role_of_process(*ppid) != ProcessRole::Go,
+        What::Exec(exec) => !exec.telemetry,
+        What::ConnectEnd { socket, result, .. } => {
+            result == "ok" && is_tcp(session, event.pid, *socket)
+        }
+        What::DnsAnswer { .. } | What::HttpResponse { .. } => true,
+        What::TlsReply { reply, .. } => !matches!(reply, TlsReply::Closed(_)),
+        What::Read { bytes, .. } => bytes.is_some_and(|b| b > 0),
+        What::LockEnd { result, .. } => result.as_deref().is_none_or(|r| r == "ok"),
+        // A program that prints does something; what go says of an error is the end of a wait, and no movement.
+        What::Output { fd, .. } => {
+            fd.0 != 2 || session.role_of_process(event.pid) != ProcessRole::Go
+        }
+        _ => false,
+    }
+}
+
+/// Whether a socket is one of TCP: connect(2) on one of UDP succeeds without anybody at the other end.
+fn is_tcp(session: &Session, pid: Pid, socket: Option<Inode>) -> bool {
+    let mut newest = session.connections.iter().rev();
+    let known = newest.find(|c| c.pid == pid && c.socket == socket && c.closed.is_none());
+    known.is_some_and(|c| c.transport == Transport::Tcp)
+}
+
+/// Whether the end of a process is movement: it was a program, or a helper of something that is not go.
+fn ended_counts(session: &Session, pid: Pid) -> bool {
+    let Some(process) = session.processes.get(&pid) else { return false };
+    let telemetry = process.is_telemetry();
+    let probe = process.role() == ProcessRole::Other
+        && session.role_of_process(process.ppid) == ProcessRole::Go
+        && session.process(process.ppid).is_some_and(|parent| parent.words() == process.words());
+    !telemetry && !probe
+}
+
+fn sampled(session: &mut Session, t: Nanos, sample: &Sample) {
+    for tcp in &sample.connections {
+        counted(session, t, tcp.inode, &tcp.state, &tcp.tcp);
+    }
+    let mut used: Vec<(Pid, Used)> = Vec::new();
+    for process in &sample.processes {
+        let before = session.movement.processes.insert(process.pid, (t, process.clone()));
+        let Some((then, before)) = before else { continue };
+        if !session.process(process.pid).is_some_and(super::Process::is_telemetry) {
+            used.push((process.pid, Used::between(&before, process, t.since(then))));
+        }
+    }
+    for (pid, own) in &used {
+        if own.moves() {
+            session.moved(*pid, t);
+        }
+    }
+    // Many that use a little each move the command above them all.
+    for clock in session.clocks() {
+        let below = used.iter().filter(|(pid, _)| session.is_below(*pid, clock));
+        let whole = below.fold(Used::default(), |sum, (_, own)| sum.plus(*own));
+        if whole.moves() {
+            session.moved(clock, t);
+        }
+    }
+}
+
+/// Looks at the counters of one connection.
+fn counted(session: &mut Session, t: Nanos, inode: Inode, state: &str, info: &TcpInfo) {
+    let mut newest = session.connections.iter().rev();
+    let known = newest.find(|c| c.socket == Some(inode) && c.closed.is_none());
+    // A SYN that is answered was acknowledged.
+    let answered = state == "ESTABLISHED" && known.is_some_and(|c| c.decided.is_none());
+    // With `/proc` alone nobody sees who connects.
+    let found =
+        || session.found_connections.iter().find(|c| c.socket == Some(inode)).map(|c| c.pid);
+    let command = || (session.header.backend.name == "proc").then(|| session.root());
+    let owner = known.map(|c| c.pid).or_else(found).or_else(command);
+    let received = grew(&mut session.movement.received, inode, info.bytes_received);
+    let acked = grew(&mut session.movement.acked, inode, info.bytes_acked);
+    if let (Some(pid), true) = (owner, received || acked || answered) {
+        session.moved(pid, t);
+    }
+}
+
+fn grew(counters: &mut HashMap<Inode, u64>, inode: Inode, value: u64) -> bool {
+    let before = counters.insert(inode, value).unwrap_or(0);
+    value > before
+}
+
+/// What a process, or a tree of them, used between two samples.
+#[derive(Debug, Clone, Copy, Default)]
+struct Used {
+    /// Bytes written.
+    written: u64,
+    /// Share of one CPU.
+    cpu: f64,
+}
+
+impl Used {
+    fn between(before: &ProcessSample, after: &ProcessSample, passed: Nanos) -> Used {
+        let cpu = after.cpu_ns.saturating_sub(before.cpu_ns) as f64;
+        Used {
+            written: after.written.saturating_sub(before.written),
+            cpu: if passed.0 > 0 { cpu / passed.0 as f64 } else { 0.0 },
+        }
+    }
+
+    fn plus(self, other: Used) -> Used {
+        Used { written: self.written.saturating_add(other.written), cpu: self.cpu + other.cpu }
+    }
+
+    fn moves(self) -> bool {
+        self.written >= WRITTEN_THAT_MOVES || self.cpu >= CPU_SHARE_THAT_MOVES
+    }
+}
+
+#[cfg(test)]
+mod tests;
