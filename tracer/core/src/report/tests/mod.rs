@@ -1,0 +1,11 @@
+//! What renderers promise, over reports made by hand.
+
+mod explain;
+mod hostile;
+mod html;
+mod lines;
+mod pages;
+mod sample;
+mod schema;
+mod traces;
+mod voice;
