@@ -1,0 +1,31 @@
+//! The one clock: CLOCK_MONOTONIC, counted from the start of the run.
+
+use gmtrace_core::units::Nanos;
+use nix::time::{ClockId, clock_gettime};
+
+/// Tells the time since the start of the run. The same in every process of gmtrace, since CLOCK_MONOTONIC is the machine's
+/// (clock_gettime(2)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Clock {
+    start: u64,
+}
+
+impl Clock {
+    /// A run that starts now.
+    pub fn start() -> Clock {
+        Clock { start: monotonic() }
+    }
+
+    /// Time since the start.
+    pub fn now(self) -> Nanos {
+        Nanos(monotonic().saturating_sub(self.start))
+    }
+}
+
+/// CLOCK_MONOTONIC in nanoseconds; it cannot fail on Linux.
+fn monotonic() -> u64 {
+    clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(0, |time| {
+        let whole = u64::try_from(time.tv_sec()).unwrap_or(0).saturating_mul(1_000_000_000);
+        whole.saturating_add(u64::try_from(time.tv_nsec()).unwrap_or(0))
+    })
+}

@@ -1,0 +1,144 @@
+//! A launch is two processes (ARCHITECTURE.md, "Processes and threads").
+//!
+//! The **front** is what the shell started: it passes signals on and ends as the command does, the moment the command does.
+//! The **tracer**, its child, starts the command, attends to its stops, and outlives the front where the command left
+//! children behind: under a seccomp filter without a tracer their system calls would fail (seccomp(2), SECCOMP_RET_TRACE).
+//! The **watch** runs on a thread of the tracer and may be slow.
+//!
+//! One signal is not passed on: SIGSTOP to the front alone stops the front, and the command runs on. It can be neither caught nor
+//! blocked (signal(7)), so the front does not see it; SIGTSTP is passed on. A SIGSTOP for the group reaches the command by itself.
+
+mod ended;
+mod forward;
+mod front;
+mod keeper;
+mod link;
+mod orphans;
+mod tracer;
+mod untraced;
+
+pub use ended::Ended;
+
+use crate::capture::clock::Clock;
+use crate::capture::ptrace::{PendingLocks, Plan, WhyNot, sys};
+use gmtrace_core::event::Event;
+use gmtrace_core::units::Pid;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::Receiver;
+
+/// What the watch is given. It runs in the tracer process, where descriptors 0 and 1 are `/dev/null` and inherited ones are
+/// closed; what it needs of those must be opened (close-on-exec) before [`run`].
+pub struct WatchSide {
+    /// What happens. It ends (disconnects) after the command's own [`ProcessExit`](gmtrace_core::event::What::ProcessExit).
+    /// Read it with `try_iter` every few milliseconds: a sender that must wake a sleeping reader costs the command more.
+    pub events: Receiver<Event>,
+    /// The command.
+    pub command: Command,
+    /// Whether the command is traced, and if not, why.
+    pub capture: Result<(), WhyNot>,
+    /// Whether no_new_privs had to be set: setuid programs below the command lose their privileges.
+    pub no_new_privs: bool,
+    /// Lock requests whose end the sampler may see first.
+    pub locks: PendingLocks,
+    /// Number of ptrace stops so far.
+    pub stops: Arc<AtomicU64>,
+    /// The process that the shell waits for.
+    pub front: FrontSide,
+    /// The clock of the events.
+    pub clock: Clock,
+}
+
+/// The command, for those who are not its tracer.
+#[derive(Debug, Clone)]
+pub struct Command {
+    pid: Pid,
+    process: Arc<OwnedFd>,
+}
+
+impl Command {
+    /// Its process id.
+    pub fn pid(&self) -> Pid {
+        self.pid
+    }
+
+    /// Sends it a signal, by its pidfd, so that no other process can be hit. ESRCH once it has been waited for.
+    pub fn kill(&self, signal: i32) -> io::Result<()> {
+        sys::send_signal(&*self.process, signal).map_err(io::Error::from)
+    }
+}
+
+/// A process that is held by a pidfd: what is sent to it reaches no other that has got its number since.
+#[derive(Debug)]
+pub struct Held {
+    /// Its process id.
+    pub pid: Pid,
+    process: OwnedFd,
+}
+
+impl Held {
+    /// Takes hold of a process.
+    ///
+    /// # Errors
+    /// As pidfd_open(2): ESRCH where there is none.
+    pub fn open(pid: Pid) -> io::Result<Held> {
+        Ok(Held { pid, process: sys::pidfd_open(pid.0)? })
+    }
+
+    /// Sends it a signal, a real-time one too.
+    ///
+    /// # Errors
+    /// As pidfd_send_signal(2).
+    pub fn kill(&self, signal: i32) -> io::Result<()> {
+        sys::send_signal(&self.process, signal).map_err(io::Error::from)
+    }
+}
+
+/// The way to the front.
+#[derive(Debug, Clone)]
+pub struct FrontSide {
+    link: Arc<link::Link>,
+    gone: Arc<AtomicBool>,
+    said: Arc<AtomicBool>,
+}
+
+impl FrontSide {
+    /// `status` replaces the command's own (124 after a timeout, 3 for `--fail-on-stall`). Say it as soon as it is known: the
+    /// front waits for the command's end and for what may take long not at all. The last saying holds. Never blocks.
+    pub fn status(&self, status: u8) {
+        self.say_status(status);
+    }
+
+    /// Nothing more is to be done for the user: the front may end as soon as the command has. When the watch returns
+    /// without having said so, it is said for it.
+    pub fn done(&self) {
+        self.say_done();
+    }
+
+    /// Whether the front has ended: nobody waits any more.
+    pub fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Relaxed)
+    }
+}
+
+/// A copy (close-on-exec) of a descriptor that was inherited: [`run`] closes those in the tracer.
+///
+/// # Errors
+/// As fcntl(2): EBADF where there is none.
+pub fn keep_descriptor(number: i32) -> io::Result<OwnedFd> {
+    sys::duplicate(number).map_err(io::Error::from)
+}
+
+/// Runs a command as planned, with `watch` beside it. Call it while this process has one thread. Returns in the front only,
+/// when all is over; [`Ended::mirror`] then ends it as the command ended.
+///
+/// # Errors
+/// What kept gmtrace from starting anything.
+pub fn run<W>(plan: Plan, clock: Clock, watch: W) -> io::Result<Ended>
+where
+    W: FnOnce(WatchSide) + Send + 'static,
+{
+    front::run(plan, clock, watch)
+}
