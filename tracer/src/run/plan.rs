@@ -1,0 +1,212 @@
+//! Everything that is decided, and can be refused, before anything runs.
+
+use crate::cli::{BackendChoice, Format, RunOptions};
+use crate::output::{files::Target, screen};
+use anyhow::{Context, Result, bail};
+use gmtrace::capture::gosettings::Started;
+use gmtrace::capture::ptrace::{CaptureMode, Credentials, Plan};
+use gmtrace_core::event::{Backend, Header, HeaderTag, Host, Mode, RECORDING_SCHEMA};
+use gmtrace_core::redact;
+use gmtrace_core::text::Escaped;
+use gmtrace_core::units::{Nanos, Pid};
+use nix::unistd::User;
+use std::ffi::{CString, OsStr, OsString};
+use std::io::IsTerminal;
+use std::os::unix::ffi::OsStrExt;
+
+/// What is to be done.
+pub struct Planned {
+    /// For the launch.
+    pub launch: Plan,
+    /// The recording's first line.
+    pub header: Header,
+    /// The files to write.
+    pub targets: Vec<Target>,
+    /// The command, for those who read its settings.
+    pub started: Started,
+}
+
+/// What the settings of a go command depend on, before it runs.
+fn started(plan: &Plan, cwd: &str) -> Started {
+    let ended = |words: Vec<&[u8]>| {
+        let mut bytes = words.join(&0);
+        bytes.push(0);
+        bytes
+    };
+    let environ: Vec<Vec<u8>> = plan
+        .env
+        .iter()
+        .map(|(name, value)| [name.as_bytes(), b"=", value.as_bytes()].concat())
+        .collect();
+    Started {
+        exe: String::new(),
+        cwd: cwd.to_owned(),
+        environ: ended(environ.iter().map(Vec::as_slice).collect()),
+        cmdline: ended(plan.argv.iter().map(|w| w.as_bytes()).collect()),
+    }
+}
+
+/// Plans a run.
+///
+/// # Errors
+/// Usage errors: before anything runs, with the right form.
+pub fn plan(options: &RunOptions, argv: Vec<OsString>) -> Result<Planned> {
+    let targets = options.output.iter().map(|o| Target::parse(o)).collect::<Result<Vec<_>>>()?;
+    if let Some(target) = targets.iter().find(|t| t.is_stdout()) {
+        bail!(
+            "-o {target}: standard output belongs to the command; write to a file, as in -o run.json"
+        );
+    }
+    if let Some(format) = &options.format {
+        let format = format.to_string_lossy();
+        bail!(
+            "-F {}: standard output belongs to the command; write to a file, as in -o run.json",
+            Escaped(&format)
+        );
+    }
+    wait_for_threads();
+    let mut env: Vec<(OsString, OsString)> = std::env::vars_os().collect();
+    let credentials = options.user.as_deref().map(|name| user(name, &mut env)).transpose()?;
+    for change in &options.env {
+        change_variable(&mut env, change);
+    }
+    let header = header(options, &argv);
+    let mode = match options.backend {
+        BackendChoice::Proc => CaptureMode::Proc,
+        BackendChoice::Auto | BackendChoice::Ptrace => CaptureMode::Ptrace,
+    };
+    let launch = Plan {
+        argv,
+        env,
+        credentials,
+        exact_reads: options.exact_reads,
+        follow_children: !options.no_children,
+        trap_stdout: draws_over_output(options),
+        mode,
+        before_output: (!options.quiet).then_some(screen::clear_live_line as fn()),
+        fail_after: fail_after(),
+    };
+    let started = started(&launch, &header.cwd);
+    Ok(Planned { launch, header, targets, started })
+}
+
+/// The threads that looked at the targets are over, but the kernel may still list them, and a process of several threads is not
+/// forked. Ends without them after a second: the launch then says so.
+fn wait_for_threads() {
+    let began = std::time::Instant::now();
+    let threads = || std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count);
+    while threads() > 1 && began.elapsed() < std::time::Duration::from_secs(1) {
+        std::thread::yield_now();
+    }
+}
+
+/// Writes to descriptor 1 stop only where a live line can stand in their way: standard output and error are one terminal.
+fn draws_over_output(options: &RunOptions) -> bool {
+    !options.quiet && std::io::stderr().is_terminal() && std::io::stdout().is_terminal()
+}
+
+/// Tests let the tracer fail; a gmtrace that is in use does not.
+fn fail_after() -> Option<u64> {
+    let variable = cfg!(debug_assertions).then(|| std::env::var("GMTRACE_TEST_FAIL_AFTER").ok());
+    variable.flatten()?.parse().ok()
+}
+
+/// The words of the command as they may be kept.
+fn words(argv: &[OsString]) -> Vec<String> {
+    let words: Vec<String> = argv.iter().map(|w| w.to_string_lossy().into_owned()).collect();
+    let program = words.first().cloned().unwrap_or_default();
+    redact::argv_for(&program, &words)
+}
+
+fn header(options: &RunOptions, argv: &[OsString]) -> Header {
+    let uname = nix::sys::utsname::uname().ok();
+    let text = |s: Option<&OsStr>| s.map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
+    let host = Host {
+        kernel: text(uname.as_ref().map(|u| u.release())),
+        arch: text(uname.as_ref().map(|u| u.machine())),
+        cpus: std::thread::available_parallelism()
+            .map_or(0, |n| u32::try_from(n.get()).unwrap_or(0)),
+    };
+    // getcwd(2) asks no filesystem.
+    let cwd = nix::unistd::getcwd().map(|d| d.to_string_lossy().into_owned()).unwrap_or_default();
+    Header {
+        r#type: HeaderTag::Header,
+        schema: RECORDING_SCHEMA.to_owned(),
+        gmtrace: env!("CARGO_PKG_VERSION").to_owned(),
+        mode: Mode::Launch,
+        argv: words(argv),
+        cwd,
+        pid: Pid(0),
+        started_at: jiff::Timestamp::now().to_string(),
+        host,
+        backend: Backend::default(),
+        stall_after_ns: nanos(options.stall_after.0),
+    }
+}
+
+/// A duration in the unit of events.
+pub fn nanos(duration: std::time::Duration) -> Nanos {
+    Nanos(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX))
+}
+
+/// `-E VAR=VAL` sets, `-E VAR` takes out, as strace's.
+fn change_variable(env: &mut Vec<(OsString, OsString)>, change: &OsStr) {
+    let bytes = change.as_bytes();
+    let (name, value) = match bytes.iter().position(|b| *b == b'=') {
+        Some(at) => (bytes.get(..at).unwrap_or_default(), bytes.get(at + 1..)),
+        None => (bytes, None),
+    };
+    env.retain(|(known, _)| known.as_bytes() != name);
+    if let Some(value) = value {
+        env.push((OsStr::from_bytes(name).to_owned(), OsStr::from_bytes(value).to_owned()));
+    }
+}
+
+/// The ids of a user, and its HOME, USER and LOGNAME in the environment, as strace -u does.
+fn user(name: &str, env: &mut Vec<(OsString, OsString)>) -> Result<Credentials> {
+    if !nix::unistd::geteuid().is_root() {
+        bail!(
+            "-u {name}: only root can run a command as another user; try: sudo gmtrace -u {name} ..."
+        );
+    }
+    let user = User::from_name(name)
+        .ok()
+        .flatten()
+        .with_context(|| format!("-u {name}: there is no such user"))?;
+    let login = CString::new(name).with_context(|| format!("-u {name}: no name of a user"))?;
+    let groups = nix::unistd::getgrouplist(&login, user.gid)
+        .with_context(|| format!("-u {name}: cannot read its groups"))?;
+    change_variable(env, &variable("HOME", user.dir.as_os_str()));
+    change_variable(env, &variable("USER", OsStr::new(name)));
+    change_variable(env, &variable("LOGNAME", OsStr::new(name)));
+    Ok(Credentials {
+        uid: user.uid.as_raw(),
+        gid: user.gid.as_raw(),
+        groups: groups.into_iter().map(|g| g.as_raw()).collect(),
+    })
+}
+
+fn variable(name: &str, value: &OsStr) -> OsString {
+    let mut variable = OsString::from(name);
+    variable.push("=");
+    variable.push(value);
+    variable
+}
+
+/// The target in which a recording is written while it runs.
+pub fn is_recording(target: &Target) -> bool {
+    target.format == Format::Jsonl
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_are_set_and_taken_out() {
+        let mut env = vec![("A".into(), "1".into()), ("B".into(), "2".into())];
+        change_variable(&mut env, OsStr::new("A=3=4"));
+        change_variable(&mut env, OsStr::new("B"));
+        assert_eq!(env, [(OsString::from("A"), OsString::from("3=4"))]);
+    }
+}

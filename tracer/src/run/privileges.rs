@@ -1,0 +1,61 @@
+//! What no_new_privs changes: setuid programs below the command run without their user's rights (prctl(2)). Said once, when
+//! one is run.
+
+use gmtrace::capture::clock::Clock;
+use gmtrace_core::event::{Event, What};
+use gmtrace_core::units::Pid;
+use std::collections::HashSet;
+use std::os::unix::fs::MetadataExt;
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+/// The set-user-ID and set-group-ID bits (inode(7)).
+const SET_ID: u32 = 0o6000;
+
+/// What the note about such a program says.
+pub const FOUND: &str = "is setuid or setgid";
+
+/// Looks at every program that is run, on a thread of its own: a program may lie on a dead disk.
+pub struct Privileges {
+    programs: Sender<(Pid, String)>,
+}
+
+impl Privileges {
+    /// Starts the thread; what it finds comes as a note into `sink`.
+    pub fn watch(clock: Clock, sink: Sender<Event>) -> Privileges {
+        let (programs, receiver) = channel();
+        let spawned = std::thread::Builder::new()
+            .name("privileges".to_owned())
+            .spawn(move || look(&receiver, clock, &sink));
+        if let Err(error) = spawned {
+            tracing::warn!("no thread to look at programs: {error}");
+        }
+        Privileges { programs }
+    }
+
+    /// A program was run.
+    pub fn ran(&self, pid: Pid, exe: &str) {
+        let _gone = self.programs.send((pid, exe.to_owned()));
+    }
+}
+
+fn look(programs: &Receiver<(Pid, String)>, clock: Clock, sink: &Sender<Event>) {
+    let mut seen = HashSet::new();
+    for (pid, exe) in programs {
+        if !seen.insert(exe.clone()) || !is_set_id(pid, &exe) {
+            continue;
+        }
+        let text = format!(
+            "{exe} {FOUND} and runs without those rights: gmtrace had to set no_new_privs; run gmtrace itself by sudo"
+        );
+        let event = Event { t: clock.now(), pid, tid: pid.into(), what: What::Note { text } };
+        if sink.send(event).is_err() {
+            return;
+        }
+    }
+}
+
+/// In the view of the process, which may have another root.
+fn is_set_id(pid: Pid, exe: &str) -> bool {
+    let inside = std::fs::metadata(format!("/proc/{pid}/root{exe}"));
+    inside.or_else(|_| std::fs::metadata(exe)).is_ok_and(|m| m.mode() & SET_ID != 0)
+}
