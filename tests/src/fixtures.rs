@@ -1,0 +1,122 @@
+//! The tracees in `tests/fixtures`: built when a test first asks for one, kept by a hash of their source.
+
+use std::collections::hash_map::DefaultHasher;
+use std::ffi::OsStr;
+use std::fs;
+use std::hash::{Hash, Hasher};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use anyhow::{Context, Result, bail, ensure};
+
+const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures");
+
+/// The program built from `tests/fixtures/NAME.c`, or from `NAME.go` when asked for by that name.
+///
+/// # Errors
+/// Says which Debian package to install where there is no compiler, and what the compiler said where it refused.
+pub fn fixture(name: &str) -> Result<PathBuf> {
+    let source = Path::new(SOURCES).join(if name.ends_with(".go") {
+        name.to_owned()
+    } else {
+        format!("{name}.c")
+    });
+    let text = fs::read(&source).with_context(|| format!("no fixture {}", source.display()))?;
+    let header = fs::read(Path::new(SOURCES).join("fixture.h"))?;
+    let mut hash = DefaultHasher::new();
+    (text, header, flags(name)).hash(&mut hash);
+    let built = rooms()?.join(format!("{}-{:016x}", name.replace('.', "-"), hash.finish()));
+    if !built.exists() {
+        build(name, &source, &built)?;
+    }
+    Ok(built)
+}
+
+/// Builds beside its place and renames, because two tests may want the same fixture at once.
+fn build(name: &str, source: &Path, built: &Path) -> Result<()> {
+    static ATTEMPT: AtomicU32 = AtomicU32::new(0);
+    let attempt = ATTEMPT.fetch_add(1, Ordering::Relaxed);
+    let new = built.with_extension(format!("{}-{attempt}", std::process::id()));
+    let (mut compiler, package) = if name.ends_with(".go") {
+        let mut go = Command::new("go");
+        go.args(["build", "-o"]).arg(&new).arg(source);
+        go.env("GOTOOLCHAIN", "local").env("GOFLAGS", "").env("GOWORK", "off");
+        (go, "golang-go")
+    } else {
+        let mut cc = Command::new("cc");
+        cc.args(["-O1", "-Wall", "-Wextra", "-Werror"]).args(flags(name));
+        cc.arg("-o").arg(&new).arg(source);
+        (cc, "gcc and libc6-dev")
+    };
+    let compiled = compiler.output().with_context(|| {
+        format!(
+            "{:?} is needed for the fixtures: apt-get install {package}",
+            compiler.get_program()
+        )
+    })?;
+    if !compiled.status.success() {
+        bail!("building {}: {}", source.display(), String::from_utf8_lossy(&compiled.stderr));
+    }
+    Ok(fs::rename(&new, built)?)
+}
+
+/// A 32-bit program needs no 32-bit libc when it uses none.
+fn flags(name: &str) -> &'static [&'static str] {
+    match name {
+        "i386_binary" => &[
+            "-m32",
+            "-nostdlib",
+            "-static",
+            "-ffreestanding",
+            "-fno-pic",
+            "-no-pie",
+            "-fno-stack-protector",
+        ],
+        _ => &["-pthread"],
+    }
+}
+
+/// Where built fixtures are kept: beside the programs of this build.
+fn rooms() -> Result<PathBuf> {
+    let room = build_directory()?.join("fixtures");
+    fs::create_dir_all(&room)?;
+    Ok(room)
+}
+
+/// `target/debug` or `target/release`: where the running test was built.
+fn build_directory() -> Result<PathBuf> {
+    let test = std::env::current_exe()?;
+    let directory = test.ancestors().find(|path| path.file_name() == Some(OsStr::new("deps")));
+    Ok(directory.and_then(Path::parent).context("the test is not in a cargo target")?.to_owned())
+}
+
+/// The gmtrace under test: `GMTRACE_BIN`, or the one of this workspace, built to be sure that it is current.
+///
+/// # Errors
+/// Says what cargo said where it does not build.
+pub fn gmtrace() -> Result<PathBuf> {
+    static BUILT: std::sync::OnceLock<Result<PathBuf, String>> = std::sync::OnceLock::new();
+    if let Some(given) = std::env::var_os("GMTRACE_BIN") {
+        return Ok(given.into());
+    }
+    BUILT
+        .get_or_init(|| build_gmtrace().map_err(|error| format!("{error:#}")))
+        .clone()
+        .map_err(anyhow::Error::msg)
+}
+
+fn build_gmtrace() -> Result<PathBuf> {
+    let directory = build_directory()?;
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut build = Command::new(cargo);
+    build
+        .args(["build", "--quiet", "--package", "gmtrace"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"));
+    if directory.file_name() == Some(OsStr::new("release")) {
+        build.arg("--release");
+    }
+    let built = build.output()?;
+    ensure!(built.status.success(), "gmtrace: {}", String::from_utf8_lossy(&built.stderr));
+    Ok(directory.join("gmtrace"))
+}

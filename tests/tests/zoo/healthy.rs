@@ -1,0 +1,73 @@
+//! Runs in which nothing hangs: no stall may be told.
+
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::Result;
+use gmtrace_tests::go::GoCommand;
+use gmtrace_tests::servers::{Fault, Modules};
+use gmtrace_tests::zoo;
+
+use super::parts::{download, project, proxy};
+
+#[test]
+fn h2_a_warm_cache() -> Result<()> {
+    let modules = Modules::generated(40, 20_000).gathered_by("example.com/all");
+    let proxy = proxy(&modules)?;
+    let project = project(&modules)?;
+    zoo::watch(download(&project).proxy(&proxy.url()))?.succeeds()?.no_stall();
+    let asked = proxy.log().all().len();
+    zoo::watch(download(&project).proxy(&proxy.url()))?.succeeds()?.no_stall();
+    assert_eq!(proxy.log().all().len(), asked);
+    Ok(())
+}
+
+#[test]
+fn h3_every_response_is_late() -> Result<()> {
+    let modules = Modules::generated(40, 20_000);
+    let proxy = proxy(&modules)?;
+    proxy.faults().always(Fault::Delay(Duration::from_millis(200)));
+    let project = project(&modules)?;
+    zoo::watch(download(&project).proxy(&proxy.url()))?.succeeds()?.no_stall();
+    Ok(())
+}
+
+#[test]
+fn h4_every_response_is_slow() -> Result<()> {
+    let modules = Modules::generated(4, 300_000);
+    let proxy = proxy(&modules)?;
+    proxy.faults().always(Fault::Throttle(100_000));
+    let project = project(&modules)?;
+    zoo::watch(download(&project).proxy(&proxy.url()))?.succeeds()?.no_stall();
+    Ok(())
+}
+
+/// The one scenario that leaves the machine: everything below a module of the world, by the machine's own GOPROXY.
+#[test]
+fn h1_the_graph_of_a_real_module() -> Result<()> {
+    let project = zoo::go()?.project()?.require("github.com/spf13/viper", "v1.19.0")?;
+    let reached = ours(project.go(["mod", "download", "github.com/spf13/pflag@v1.0.5"]))?.run()?;
+    if !reached.status.success() {
+        println!("H1 skipped: GOPROXY cannot be reached: {}", reached.stderr);
+        return Ok(());
+    }
+    let graph = ours(project.go(["mod", "download", "all"]))?;
+    let answer = zoo::watch_with(graph, ["--stall-after", "5s"])?.succeeds()?;
+    answer.no_stall();
+    let modules = answer.timeline["totals"]["modules"].as_u64();
+    assert!(modules > Some(50), "modules: {modules:?}\n{answer:#}");
+    Ok(())
+}
+
+/// With the module proxy, checksum database and web proxy of this machine.
+fn ours(command: GoCommand) -> Result<GoCommand> {
+    let go = zoo::go()?.program();
+    let output = Command::new(go).args(["env", "GOPROXY", "GOSUMDB", "GONOSUMDB"]).output()?;
+    let values = String::from_utf8(output.stdout)?;
+    let settings = ["GOPROXY", "GOSUMDB", "GONOSUMDB"].into_iter().zip(values.lines());
+    let command = settings.fold(command, |command, (name, value)| command.env(name, value));
+    let passed = ["HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR"];
+    let passed = passed.into_iter().flat_map(|name| [name.to_owned(), name.to_lowercase()]);
+    let set = passed.filter_map(|name| Some((std::env::var_os(&name)?, name)));
+    Ok(set.fold(command, |command, (value, name)| command.env(name, value)))
+}

@@ -1,0 +1,19 @@
+//! The hang zoo: real commands, made to hang in known ways, and the one right answer to each.
+#![allow(
+    missing_docs,
+    clippy::indexing_slicing,
+    reason = "tests read as sentences, and may end by a panic"
+)]
+
+mod children;
+mod connections;
+mod dead_disks;
+mod healthy;
+mod http;
+mod locks;
+mod names;
+mod parts;
+mod routes;
+mod settings;
+mod system;
+mod tls;

@@ -1,0 +1,129 @@
+//! What stands between go and a module proxy, and what it asks besides.
+
+use anyhow::Result;
+use gmtrace_tests::go::{GoCommand, Project};
+use gmtrace_tests::servers::{
+    Fault, FullBacklog, HttpServer, Listen, ModuleProxy, SumDb, TestCa, TlsFault, WebProxy,
+    wait_for_syn,
+};
+use gmtrace_tests::zoo;
+
+use super::parts::{NAME, SECURE, download, one, project, proxy};
+
+const TARGET: &str = "proxy.example.com:443";
+
+/// A web proxy before a module proxy.
+struct Tunnel {
+    ca: TestCa,
+    web_proxy: HttpServer<WebProxy>,
+    _modules: HttpServer<ModuleProxy>,
+    project: Project,
+}
+
+impl Tunnel {
+    fn new() -> Result<Self> {
+        let ca = TestCa::new()?;
+        let listen = Listen::loopback().tls(ca.tls(&[NAME])?);
+        let modules = HttpServer::start(listen, ModuleProxy::new(&one()))?;
+        let site = WebProxy::new().route(TARGET, modules.address());
+        let web_proxy = HttpServer::start(Listen::loopback(), site)?;
+        Ok(Self { ca, web_proxy, _modules: modules, project: project(&one())? })
+    }
+
+    fn command(&self) -> GoCommand {
+        download(&self.project).proxy(SECURE).trust(&self.ca)
+    }
+}
+
+#[test]
+fn n23_a_web_proxy_does_not_answer() -> Result<()> {
+    let tunnel = Tunnel::new()?;
+    tunnel.web_proxy.faults().always(Fault::Silent);
+    let hang = zoo::watch(tunnel.command().web_proxy(&tunnel.web_proxy.url()))?;
+    tunnel.web_proxy.wait_for(TARGET)?;
+    let answer = hang.stalls()?;
+    answer.expect("tunnel-silent").state("stalled").role("web-proxy").address("127.0.0.1");
+    answer.expect("tunnel-silent").port(tunnel.web_proxy.address().port()).says(TARGET);
+    answer.expect("tunnel-silent").says("HTTPS_PROXY").confidence("certain");
+    tunnel.web_proxy.faults().lift();
+    hang.succeeds()?.expect("tunnel-silent").state("slow").role("web-proxy").says(TARGET);
+    Ok(())
+}
+
+#[test]
+fn n24_a_web_proxy_wants_credentials() -> Result<()> {
+    let tunnel = Tunnel::new()?;
+    tunnel.web_proxy.faults().always(Fault::Status(407, "who are you?"));
+    let command = tunnel.command().web_proxy(&tunnel.web_proxy.url());
+    let answer = zoo::watch(command)?.fails()?;
+    answer.expect("tunnel-auth").state("failed").role("web-proxy").address("127.0.0.1");
+    answer.expect("tunnel-auth").port(tunnel.web_proxy.address().port()).says("407");
+    answer.expect("tunnel-auth").says("HTTPS_PROXY").says("environment").confidence("certain");
+    Ok(())
+}
+
+#[test]
+fn n25_the_checksum_database_does_not_answer() -> Result<()> {
+    let proxy = proxy(&one())?;
+    let sums = HttpServer::start(Listen::loopback(), SumDb::new("sum.example.com", &one())?)?;
+    sums.faults().on("/lookup/", Fault::Silent);
+    let project = project(&one())?;
+    let gosumdb = sums.site().gosumdb(&sums.url());
+    let hang = zoo::watch(download(&project).proxy(&proxy.url()).sumdb(&gosumdb))?;
+    sums.wait_for("/lookup/")?;
+    let answer = hang.stalls()?;
+    answer.expect("http-silent").state("stalled").role("sumdb").address("127.0.0.1");
+    answer.expect("http-silent").port(sums.address().port()).says("GONOSUMDB");
+    sums.faults().lift();
+    hang.succeeds()?.expect("http-silent").state("slow").role("sumdb");
+    Ok(())
+}
+
+#[test]
+fn n25_the_checksum_database_is_not_there() -> Result<()> {
+    let (proxy, nobody) = (proxy(&one())?, FullBacklog::start([127, 0, 0, 1], 0)?);
+    let project = project(&one())?;
+    let sums = SumDb::new("sum.example.com", &one())?;
+    let gosumdb = sums.gosumdb(&format!("http://{}", nobody.address()));
+    let hang = zoo::watch(download(&project).proxy(&proxy.url()).sumdb(&gosumdb))?;
+    wait_for_syn(nobody.address())?;
+    let answer = hang.stalls()?;
+    answer.expect("connect-silent").state("stalled").role("sumdb").address("127.0.0.1");
+    answer.expect("connect-silent").port(nobody.address().port());
+    hang.stop()?.expect("connect-silent").role("sumdb").port(nobody.address().port());
+    Ok(())
+}
+
+#[test]
+fn n26_a_toolchain_does_not_come() -> Result<()> {
+    let proxy = proxy(&one())?;
+    proxy.faults().on("/golang.org/toolchain/", Fault::Silent);
+    let project = project(&one())?;
+    let project = project.file("go.mod", "module example.com/project\n\ngo 1.99.0\n")?;
+    let gosumdb = SumDb::new("sum.example.com", &one())?.gosumdb(&proxy.url());
+    let command = download(&project).proxy(&proxy.url()).sumdb(&gosumdb);
+    let hang = zoo::watch(command.env("GOTOOLCHAIN", "auto"))?;
+    proxy.wait_for("/golang.org/toolchain/")?;
+    let answer = hang.stalls()?;
+    answer.expect("http-silent").state("stalled").role("toolchain").address("127.0.0.1");
+    answer.expect("http-silent").says("1.99.0").says("GOTOOLCHAIN=local");
+    hang.stop()?.expect("http-silent").role("toolchain").says("1.99.0");
+    Ok(())
+}
+
+#[test]
+fn n27_a_comma_leads_nowhere_after_a_timeout() -> Result<()> {
+    let ca = TestCa::new()?;
+    let listen = Listen::loopback().tls(ca.tls(&[NAME])?);
+    let silent = HttpServer::start(listen, ModuleProxy::new(&one()))?;
+    silent.faults().in_handshake(TlsFault::Silent);
+    let next = proxy(&one())?;
+    let project = project(&one())?;
+    let list = format!("{},{}", silent.url(), next.url());
+    let answer = zoo::watch(download(&project).proxy(&list).trust(&ca))?.fails()?;
+    answer.expect("tls-silent").state("failed").role("module-proxy").address("127.0.0.1");
+    answer.expect("tls-silent").port(silent.address().port());
+    answer.also("fallback-blocked").says(&next.url());
+    assert_eq!(next.log().all().len(), 0);
+    Ok(())
+}

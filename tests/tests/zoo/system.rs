@@ -1,0 +1,159 @@
+//! S2 to S10 and H5: the system around the command, and settings under which it does nothing.
+
+use std::fs;
+
+use anyhow::Result;
+use gmtrace_tests::cgroup::{Controller, Group};
+use gmtrace_tests::go::{GoCommand, Project};
+use gmtrace_tests::harness::send;
+use gmtrace_tests::lab;
+use gmtrace_tests::processes::{await_that, process};
+use gmtrace_tests::servers::{Fault, HttpServer, Listen, ModuleProxy, Modules};
+use gmtrace_tests::zoo;
+use nix::sys::signal::Signal;
+
+/// Some modules, their proxy, and a project that requires them.
+pub struct Place {
+    pub proxy: HttpServer<ModuleProxy>,
+    pub project: Project,
+}
+
+impl Place {
+    pub fn new() -> Result<Self> {
+        Self::with(Modules::generated(3, 1000))
+    }
+
+    fn with(modules: Modules) -> Result<Self> {
+        let proxy = HttpServer::start(Listen::loopback(), ModuleProxy::new(&modules))?;
+        let project = zoo::go()?.project()?.requires(&modules)?;
+        Ok(Self { proxy, project })
+    }
+
+    pub fn download(&self) -> GoCommand {
+        self.project.go(["mod", "download"]).proxy(&self.proxy.url())
+    }
+}
+
+#[test]
+fn s2_the_disk_is_full() -> Result<()> {
+    lab::isolated(|lab| {
+        let place = Place::with(Modules::generated(1, 4 << 20))?;
+        let cache = place.project.modcache();
+        fs::create_dir_all(&cache)?;
+        lab.tmpfs(&cache, 2 << 20)?;
+        let answer = zoo::watch(place.download())?.fails()?;
+        let found = answer.expect("disk-full").state("failed").says("no space left on device");
+        found.says(&format!("{} (tmpfs)", cache.display()));
+        Ok(())
+    })
+}
+
+#[test]
+fn s3_go_is_stopped_by_a_signal() -> Result<()> {
+    let place = Place::new()?;
+    place.proxy.faults().on(".zip", Fault::Silent);
+    let hang = zoo::watch(place.download())?;
+    place.proxy.wait_for(".zip")?;
+    let go = hang.command()?.as_raw();
+    send(Signal::SIGSTOP, go)?;
+    await_that("go is stopped", || process(go).filter(|process| "Tt".contains(process.state)))?;
+    let answer = hang.stalls()?;
+    let found = answer.expect("stopped").state("stalled").confidence("certain").says("SIGSTOP");
+    found.says(&format!("kill -CONT {go}"));
+    place.proxy.faults().lift();
+    send(Signal::SIGCONT, go)?;
+    hang.succeeds()?.expect("stopped").state("slow");
+    Ok(())
+}
+
+#[test]
+fn s4_the_control_group_is_frozen() -> Result<()> {
+    let Some(group) = Group::with(Controller::Freezer)? else { return Ok(()) };
+    let place = Place::new()?;
+    place.proxy.faults().on(".zip", Fault::Silent);
+    let hang = zoo::watch(place.download())?;
+    place.proxy.wait_for(".zip")?;
+    group.take(hang.command()?)?;
+    group.freeze()?;
+    let answer = hang.stalls()?;
+    answer.expect("frozen").state("stalled").says("gmtrace-test-");
+    place.proxy.faults().lift();
+    group.thaw()?;
+    hang.succeeds()?.expect("frozen").state("slow");
+    Ok(())
+}
+
+#[test]
+fn s5_the_cpu_quota_is_one_percent() -> Result<()> {
+    let Some(group) = Group::with(Controller::Cpu)? else { return Ok(()) };
+    group.cpu_percent(1)?;
+    let project = zoo::go()?.project()?;
+    let join = format!("echo $$ > {} && exec go list std", group.procs().display());
+    let hang = zoo::watch(project.command("sh".as_ref(), ["-c", &join]))?;
+    group.wait_for_throttling(10)?;
+    let answer = hang.stalls()?;
+    answer.expect("throttled").state("stalled").says("1 %").says("gmtrace-test-");
+    group.cpu_unlimited()?;
+    hang.succeeds()?.expect("throttled").state("slow");
+    Ok(())
+}
+
+#[test]
+fn s6_modules_are_switched_off() -> Result<()> {
+    let project = zoo::go()?.project()?;
+    let answer = zoo::watch(project.go(["mod", "download"]).env("GO111MODULE", "off"))?.fails()?;
+    answer.expect("modules-off").says("GO111MODULE");
+    Ok(())
+}
+
+#[test]
+fn s7_there_is_no_go_mod() -> Result<()> {
+    let project = zoo::go()?.project()?;
+    let empty = project.room().join("empty");
+    fs::create_dir(&empty)?;
+    let answer = zoo::watch(project.go(["mod", "download"]).directory(&empty))?.fails()?;
+    answer.expect("no-go-mod").says(&empty.to_string_lossy());
+    Ok(())
+}
+
+#[test]
+fn s8_go_mod_requires_nothing() -> Result<()> {
+    let project = zoo::go()?.project()?;
+    let answer = zoo::watch(project.go(["mod", "download"]))?.succeeds()?;
+    answer.expect("nothing-to-download").state("notice");
+    Ok(())
+}
+
+#[test]
+fn s9_goproxy_is_off() -> Result<()> {
+    let place = Place::new()?;
+    let answer = zoo::watch(place.project.go(["mod", "download"]).proxy("off"))?.fails()?;
+    answer.expect("goproxy-off").state("failed").module("example.com/m000@v1.0.0");
+    Ok(())
+}
+
+#[test]
+fn s10_the_vendor_directory_is_used() -> Result<()> {
+    let place = Place::new()?;
+    fs::create_dir(place.project.directory().join("vendor"))?;
+    let vendor = |command: GoCommand| command.env("GOFLAGS", "-mod=vendor -modcacherw");
+    let answer = zoo::watch(vendor(place.project.go(["list", "./..."])))?.fails()?;
+    answer.expect("vendored").says("vendor");
+    Ok(())
+}
+
+/// Each waits for the locks of the others again and again, and never for long.
+#[test]
+fn h5_twenty_go_commands_share_one_cache() -> Result<()> {
+    let place = Place::with(Modules::generated(40, 20_000))?;
+    let download = || place.download().traced(["--stall-after", "5s"]).spawn();
+    let running = (0..20).map(|_| download()).collect::<Result<Vec<_>>>()?;
+    for one in running {
+        let finished = one.wait()?.succeeded()?;
+        let timeline: serde_json::Value =
+            serde_json::from_str(finished.timeline.as_deref().unwrap_or("{}"))?;
+        assert_eq!(timeline["stalls"], serde_json::json!([]), "{}", finished.stderr);
+        assert_eq!(timeline["findings"], serde_json::json!([]), "{timeline:#}");
+    }
+    Ok(())
+}
