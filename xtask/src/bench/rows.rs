@@ -1,0 +1,130 @@
+//! The rows: what is run.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use clap::ValueEnum;
+
+use super::environment::Environment;
+use super::server::Server;
+use super::work;
+
+/// How many modules a download row has.
+const MODULES: u32 = 200;
+/// How many modules the row of direct fetches has; each costs a dozen runs of git.
+const REPOSITORIES: u32 = 10;
+
+/// A kind of work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Row {
+    /// `true`: what starting up costs
+    StartUp,
+    /// `go list std` with a warm build cache
+    ListStd,
+    /// 200 modules over loopback into an empty module cache
+    #[value(name = "download-200")]
+    Download,
+    /// The same with 40 ms before each response
+    #[value(name = "download-40ms")]
+    DownloadSlow,
+    /// 10 modules from git repositories
+    GitDirect,
+}
+
+/// Work that is ready to be run, again and again.
+pub(super) struct Prepared {
+    /// The command.
+    pub(super) words: Vec<OsString>,
+    /// Where it runs.
+    pub(super) folder: OsString,
+    /// Variables beside those of the environment.
+    pub(super) variables: Vec<(&'static str, String)>,
+    /// Whether each run starts from an empty module cache.
+    pub(super) fresh_cache: bool,
+    /// Over within milliseconds: gmtrace writes no recording, and nobody has time to read how much
+    /// memory a tool takes.
+    pub(super) brief: bool,
+    /// Kept alive while the row is measured.
+    pub(super) server: Option<Server>,
+}
+
+impl Row {
+    pub(super) const ALL: &[Self] =
+        &[Self::ListStd, Self::Download, Self::DownloadSlow, Self::GitDirect, Self::StartUp];
+
+    /// The rows asked for, or all.
+    pub(super) fn chosen(asked: &[Self]) -> Vec<Self> {
+        if asked.is_empty() { Self::ALL } else { asked }.to_vec()
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::StartUp => "start-up",
+            Self::ListStd => "list-std",
+            Self::Download => "download-200",
+            Self::DownloadSlow => "download-40ms",
+            Self::GitDirect => "git-direct",
+        }
+    }
+
+    /// How many blocks of this row are run when `asked` are asked for: half of them where most of a
+    /// run is waiting, which spreads little.
+    pub(super) fn blocks(self, asked: u32) -> u32 {
+        if self == Self::DownloadSlow { asked.div_ceil(2) } else { asked }
+    }
+
+    /// Lays out the work.
+    pub(super) fn prepare(self, environment: &Environment, proxy: &Path) -> Result<Prepared> {
+        let prepared = match self {
+            Self::StartUp => {
+                let prepared = Prepared::new(vec!["true".into()], environment.folder());
+                Ok(Prepared { brief: true, ..prepared })
+            }
+            Self::ListStd => {
+                let words = vec![environment.go.clone().into(), "list".into(), "std".into()];
+                Ok(Prepared::new(words, environment.folder()))
+            }
+            Self::Download => download(environment, proxy, 0),
+            Self::DownloadSlow => download(environment, proxy, 40),
+            Self::GitDirect => git_direct(environment),
+        };
+        prepared.with_context(|| format!("cannot prepare {}", self.name()))
+    }
+}
+
+impl Prepared {
+    fn new(words: Vec<OsString>, folder: &Path) -> Self {
+        let folder = folder.as_os_str().to_owned();
+        Self {
+            words,
+            folder,
+            variables: Vec::new(),
+            fresh_cache: false,
+            brief: false,
+            server: None,
+        }
+    }
+
+    /// `go mod download` in a module that requires what is in the folder's go.mod.
+    fn mod_download(environment: &Environment, folder: &Path, goproxy: String) -> Self {
+        let words = vec![environment.go.clone().into(), "mod".into(), "download".into()];
+        let variables = vec![("GOPROXY", goproxy)];
+        Self { variables, fresh_cache: true, ..Self::new(words, folder) }
+    }
+}
+
+fn download(environment: &Environment, proxy: &Path, delay_ms: u32) -> Result<Prepared> {
+    let server = Server::start(proxy, MODULES, delay_ms)?;
+    let modules = (0..MODULES).map(|n| format!("bench.example.com/m{n}"));
+    let folder = work::module_that_requires(environment.folder(), "download", modules)?;
+    let prepared = Prepared::mod_download(environment, &folder, server.url.clone());
+    Ok(Prepared { server: Some(server), ..prepared })
+}
+
+fn git_direct(environment: &Environment) -> Result<Prepared> {
+    let names: Vec<_> = (0..REPOSITORIES).map(|n| format!("git.example.com/r{n}.git")).collect();
+    work::repositories(environment, &names)?;
+    let folder = work::module_that_requires(environment.folder(), "direct", names.into_iter())?;
+    Ok(Prepared::mod_download(environment, &folder, "direct".into()))
+}

@@ -1,0 +1,56 @@
+//! Everything that a change must pass besides the tests.
+
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Result, ensure};
+
+use crate::workspace::{Workspace, output_of, progress, succeed};
+use crate::{arrows, deny, docs};
+
+type Step = (&'static str, fn(&Workspace) -> Result<()>);
+
+const STEPS: &[Step] = &[
+    ("format", format),
+    ("arrows between rooms", arrows::check),
+    ("clippy", clippy),
+    ("dependencies", deny::check),
+    ("generated docs", docs::check),
+];
+
+/// Runs every step, even after one failed, so that one run names all that is wrong.
+pub(crate) fn run(workspace: &Workspace) -> Result<()> {
+    let failed: Vec<_> = STEPS.iter().filter(|step| !holds(workspace, step)).collect();
+    let names: Vec<_> = failed.iter().map(|(name, _)| *name).collect();
+    ensure!(names.is_empty(), "check failed: {}", names.join(", "));
+    progress("check passed");
+    Ok(())
+}
+
+fn holds(workspace: &Workspace, (name, step): &Step) -> bool {
+    progress(format!("check: {name}"));
+    let started = Instant::now();
+    let result = step(workspace);
+    let took = started.elapsed().as_secs_f64();
+    match &result {
+        Ok(()) => progress(format!("check: {name}: ok, {took:.1} s")),
+        Err(error) => progress(format!("check: {name}: FAILED, {took:.1} s\n{error:#}")),
+    }
+    result.is_ok()
+}
+
+/// Every file, not only those that `cargo fmt` finds: it does not look into macros, and the rules of
+/// the catalogue are modules that a macro declares.
+fn format(workspace: &Workspace) -> Result<()> {
+    let mut files = Command::new("git");
+    files.args(["ls-files", "--cached", "--others", "--exclude-standard", "*.rs"]);
+    let files = output_of(files.current_dir(&workspace.root))?;
+    let mut rustfmt = Command::new("rustfmt");
+    rustfmt.args(["--check", "--edition", "2024"]).args(files.lines());
+    succeed(rustfmt.current_dir(&workspace.root))
+}
+
+fn clippy(workspace: &Workspace) -> Result<()> {
+    let arguments = ["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"];
+    succeed(&mut workspace.cargo(&arguments))
+}

@@ -1,0 +1,130 @@
+//! Provides what the tests need, runs them all, and sums up.
+
+use std::io::{BufRead, BufReader};
+use std::iter::Sum;
+use std::ops::Add;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::Args;
+
+use crate::debian;
+use crate::toolchains;
+use crate::workspace::{Workspace, progress, succeed};
+
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Run only tests whose name contains this
+    filter: Option<String>,
+}
+
+/// How many tests ended how.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Tally {
+    passed: u64,
+    failed: u64,
+    skipped: u64,
+}
+
+/// Ends with one line, `N passed, N failed`, and fails unless all passed.
+pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
+    debian::provide(debian::FOR_TESTS)?;
+    for version in toolchains::DEFAULT {
+        toolchains::provide(workspace, version)?;
+    }
+    let mut tests = prepare(workspace, options)?;
+    progress("running the tests");
+    let (tally, finished) = run_and_count(&mut tests)?;
+    println!("{}", tally.line());
+    ensure!(tally.failed == 0 && finished, "some tests failed, or could not be built");
+    ensure!(tally.passed > 0, "no test ran");
+    Ok(())
+}
+
+/// Builds the workspace and gives the command that runs its tests.
+fn prepare(workspace: &Workspace, options: &Options) -> Result<Command> {
+    progress("building the workspace");
+    succeed(&mut workspace.cargo(&["build", "--workspace", "--all-targets"]))?;
+    let gmtrace = workspace.build_gmtrace()?;
+
+    let mut tests = workspace.cargo(&["test", "--workspace", "--no-fail-fast"]);
+    tests.args(options.filter.iter());
+    tests.env("GMTRACE_BIN", gmtrace);
+    tests.env("GMTRACE_TOOLCHAINS", toolchains::folder(workspace));
+    tests.env("PATH", toolchains::path_with(&toolchains::any_go(workspace)?)?);
+    Ok(tests)
+}
+
+/// Passes on what cargo prints, and says whether it ended well.
+fn run_and_count(tests: &mut Command) -> Result<(Tally, bool)> {
+    let mut child = tests.stdout(Stdio::piped()).spawn().context("cannot run cargo test")?;
+    let Some(stdout) = child.stdout.take() else { bail!("cargo test has no standard output") };
+    let mut tallies = Vec::new();
+    for line in BufReader::new(stdout).split(b'\n') {
+        let line = line?;
+        let line = String::from_utf8_lossy(&line);
+        println!("{line}");
+        tallies.extend(tally_of(&line));
+    }
+    Ok((tallies.into_iter().sum(), child.wait()?.success()))
+}
+
+/// Reads libtest's closing line: `test result: ok. 3 passed; 0 failed; 1 ignored; ...`.
+fn tally_of(line: &str) -> Option<Tally> {
+    let (_, counts) = line.strip_prefix("test result: ")?.split_once(". ")?;
+    let count = |what: &str| {
+        counts.split("; ").find_map(|part| part.trim().strip_suffix(what)?.trim().parse().ok())
+    };
+    Some(Tally { passed: count("passed")?, failed: count("failed")?, skipped: count("ignored")? })
+}
+
+impl Tally {
+    fn line(self) -> String {
+        let Self { passed, failed, skipped } = self;
+        match skipped {
+            0 => format!("{passed} passed, {failed} failed"),
+            _ => format!("{passed} passed, {failed} failed, {skipped} skipped"),
+        }
+    }
+}
+
+impl Add for Tally {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            passed: self.passed + other.passed,
+            failed: self.failed + other.failed,
+            skipped: self.skipped + other.skipped,
+        }
+    }
+}
+
+impl Sum for Tally {
+    fn sum<I: Iterator<Item = Self>>(tallies: I) -> Self {
+        tallies.fold(Self::default(), Add::add)
+    }
+}
+
+#[cfg(test)]
+mod unit {
+    use super::*;
+
+    const FAILED: &str = "test result: FAILED. 12 passed; 1 failed; 2 ignored; 0 measured; \
+                          0 filtered out; finished in 0.10s";
+
+    #[test]
+    fn reads_the_closing_line_of_libtest() {
+        assert_eq!(tally_of(FAILED), Some(Tally { passed: 12, failed: 1, skipped: 2 }));
+        assert_eq!(tally_of("test reads_the_result ... ok"), None);
+        assert_eq!(tally_of("test result: gibberish"), None);
+    }
+
+    #[test]
+    fn adds_up_and_says_it_in_one_line() {
+        let ok = Tally { passed: 3, failed: 0, skipped: 0 };
+        assert_eq!([ok, ok].into_iter().sum::<Tally>().line(), "6 passed, 0 failed");
+        let mixed = ok + Tally { passed: 1, failed: 2, skipped: 1 };
+        assert_eq!(mixed.line(), "4 passed, 2 failed, 1 skipped");
+    }
+}
