@@ -2,7 +2,11 @@
 //! gmtrace-core, which replays the corpus with the stable compiler.
 
 use gmtrace_core::decode::{dns, http, sockaddr, tls};
+use gmtrace_core::event::{GoRuntime, GoValue, Goroutine};
+use gmtrace_core::golang::{self, Binary, Recorded};
+use gmtrace_core::units::Tid;
 use gmtrace_core::{redact, text};
+use std::io::Cursor;
 
 /// Every decoder ends, and stays within its bounds.
 pub(crate) fn decode(bytes: &[u8]) {
@@ -40,4 +44,38 @@ pub(crate) fn text(bytes: &[u8]) {
     let words: Vec<String> = raw.split('\0').map(str::to_owned).collect();
     let once = redact::argv(&words);
     assert_eq!(redact::argv(&once), once, "argv of {words:?}");
+}
+
+/// A program's file, or the recorded memory of a process, yields goroutines or a reason why not, and stays within its bounds.
+pub(crate) fn golang(bytes: &[u8]) {
+    if let Ok(Some(binary)) = Binary::read(Cursor::new(bytes)) {
+        assert!(binary.build.settings.len() <= 64);
+    }
+    if let Some(recorded) = Recorded::from_bytes(bytes) {
+        goroutines(&recorded);
+    }
+}
+
+/// The goroutines in a recording.
+pub(crate) fn goroutines(recorded: &Recorded) -> GoRuntime {
+    let tids = recorded.extras().threads.iter().map(|tid| (*tid, Tid(*tid))).collect();
+    let reading = golang::read(recorded, recorded.binary(), recorded.extras());
+    let runtime = GoRuntime::of(reading, &tids);
+    assert!(runtime.goroutines.len() <= 10_000 && runtime.threads.len() <= 20_000);
+    assert!(runtime.unreadable.is_none() || runtime.goroutines.is_empty());
+    runtime.goroutines.iter().for_each(goroutine);
+    runtime
+}
+
+fn goroutine(goroutine: &Goroutine) {
+    assert!(goroutine.functions.len() <= 200 && goroutine.calls.len() <= 200);
+    // A byte that is no text is shown by three.
+    assert!(goroutine.functions.iter().all(|name| name.len() <= 3 * 512 + 5));
+    for argument in goroutine.calls.iter().flat_map(|call| &call.arguments) {
+        match &argument.value {
+            GoValue::Text(text) => assert!(text.len() <= 4 * 4096, "{argument:?}"),
+            GoValue::Words(words) => assert!(words.len() <= 32),
+            GoValue::Number(_) | GoValue::Object(_) => {}
+        }
+    }
 }

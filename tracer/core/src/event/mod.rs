@@ -3,11 +3,15 @@
 //! These types are the recording format too (`gmtrace.recording/1`): one [`Record`] a line. Readers ignore keys and event
 //! types they do not know.
 
+mod goroutines;
 mod settings;
 mod snapshot;
+mod work;
 
+pub use goroutines::*;
 pub use settings::*;
 pub use snapshot::*;
+pub use work::*;
 
 use crate::decode::sockaddr::Address;
 use crate::units::{Fd, Inode, Nanos, Pid, Tid};
@@ -186,6 +190,8 @@ pub enum What {
         #[serde(default)]
         cpu_ns: u64,
     },
+    /// The process is no longer there, and how it ended cannot be told: it is nobody's here to wait for.
+    ProcessGone,
     /// connect(2) was called.
     Connect {
         /// The socket's descriptor.
@@ -361,6 +367,11 @@ pub enum What {
     Sample(Sample),
     /// The settings a go command has.
     GoSettings(Box<GoSettings>),
+    /// What the goroutines of a go command work on now.
+    GoWork {
+        /// Each goroutine that works on a module, at most 256.
+        items: Vec<GoWork>,
+    },
     /// What is true now.
     Snapshot(Box<Snapshot>),
     /// Something that was not seen.

@@ -5,19 +5,29 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 
-use super::{Exit, LockKind, LockMode, ProcessRole};
+use super::{Exit, GoRuntime, LockKind, LockMode, ProcessRole};
 
 /// What is true now of the watched tree, and of those outside who hold its locks.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Snapshot {
     /// Why it was taken.
     pub cause: SnapshotCause,
-    /// The tree, and outsiders (`in_tree: false`) that hold or wait for one of its locks.
+    /// The tree, and outsiders (`in_tree: false`): those that hold or wait for one of its locks, and those at the other end of
+    /// what it waits at (a pipe, a unix socket, a connection inside this machine).
     pub processes: Vec<ProcessState>,
     /// The TCP and UDP sockets of those processes.
     pub sockets: Vec<Socket>,
+    /// Their unix sockets.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unix: Vec<UnixSocket>,
+    /// The terminals that somebody reads.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub terminals: Vec<Terminal>,
     /// The kernel's lock table, the lines that concern these files; empty in some containers (go-process.md 3.9).
     pub locks: Vec<KernelLock>,
+    /// How many threads of the machine run or could (`/proc/loadavg`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runnable: Option<u32>,
     /// The control groups of the tree.
     pub cgroups: Vec<CgroupState>,
     /// The filesystems the command works on.
@@ -91,6 +101,9 @@ pub struct ProcessState {
     pub foreground: Option<bool>,
     /// Its control group, the path in `/proc/PID/cgroup`.
     pub cgroup: Option<String>,
+    /// Its goroutines, where it is a Go program and these were asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub go: Option<GoRuntime>,
 }
 
 /// The process that started another.
@@ -111,6 +124,9 @@ pub struct ThreadState {
     pub state: char,
     /// The system call it sits in; none while it runs, or where this may not be read.
     pub syscall: Option<Syscall>,
+    /// CPU time it has used, of a thread that runs or could.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_ns: Option<u64>,
     /// The kernel function it sleeps in (`/proc/TID/wchan`), where readable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wchan: Option<String>,
@@ -140,6 +156,24 @@ pub struct Descriptor {
     /// The file offset, for files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pos: Option<u64>,
+    /// For pipes and terminals, what it was opened for (`flags:` of fdinfo).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access: Option<Access>,
+    /// For pipes and terminals, whether it has O_CLOEXEC: then this program opened it, and did not inherit it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub close_on_exec: bool,
+}
+
+/// What a descriptor was opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Access {
+    /// O_RDONLY: of a pipe, the end that is read.
+    Read,
+    /// O_WRONLY: of a pipe, the end that is written to.
+    Write,
+    /// O_RDWR.
+    Both,
 }
 
 /// What a descriptor refers to, from the link in `/proc/PID/fd`, which never blocks (tracing-traps 2.5).
@@ -207,6 +241,34 @@ pub struct Socket {
     pub send_queue: u32,
     /// TCP's own view.
     pub tcp: Option<TcpInfo>,
+}
+
+/// A terminal that a process reads.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Terminal {
+    /// As `pts/3`.
+    pub name: String,
+    /// Whether it shows what is typed (termios(3), ECHO): not while a password is asked for.
+    pub echo: bool,
+}
+
+/// A unix socket.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct UnixSocket {
+    /// Its inode.
+    pub inode: Inode,
+    /// The inode of the socket at the other end; none while nobody has accepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer: Option<Inode>,
+    /// The path it is bound to; `@name` where that is abstract.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// Whether it listens.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub listening: bool,
+    /// Of a listening one, the inodes of those that wait to be accepted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pending: Vec<Inode>,
 }
 
 /// What of `struct tcp_info` (linux/tcp.h) tells a dead path from a silent peer.
