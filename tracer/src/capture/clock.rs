@@ -16,6 +16,11 @@ impl Clock {
         Clock { start: monotonic() }
     }
 
+    /// A run that began this long ago.
+    pub fn began(ago: Nanos) -> Clock {
+        Clock { start: monotonic().saturating_sub(ago.0) }
+    }
+
     /// Time since the start.
     pub fn now(self) -> Nanos {
         Nanos(monotonic().saturating_sub(self.start))

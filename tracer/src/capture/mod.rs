@@ -5,3 +5,4 @@ pub mod clock;
 pub mod gosettings;
 pub mod proc;
 pub mod ptrace;
+pub mod queue;

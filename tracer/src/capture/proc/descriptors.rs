@@ -4,6 +4,7 @@ use super::file;
 use super::locks::FdInfo;
 use gmtrace_core::event::{Descriptor, DescriptorTarget};
 use gmtrace_core::units::{Fd, Inode, Pid};
+use std::collections::BTreeMap;
 use std::io;
 
 /// At most this many descriptors of a process are looked at.
@@ -31,7 +32,9 @@ pub(super) fn descriptors(pid: Pid) -> io::Result<Vec<Opened>> {
 fn descriptor(pid: Pid, fd: i32) -> Option<Opened> {
     let target = target(&link(pid, Fd(fd)).ok()?);
     let info = match target {
-        DescriptorTarget::File(_) => FdInfo::read(pid, fd).unwrap_or_default(),
+        DescriptorTarget::File(_) | DescriptorTarget::Pipe(_) | DescriptorTarget::Tty(_) => {
+            FdInfo::read(pid, fd).unwrap_or_default()
+        }
         _ => FdInfo::default(),
     };
     Some(opened(fd, target, info))
@@ -43,7 +46,15 @@ pub(super) fn with_info(pid: Pid, fd: i32, info: FdInfo) -> Option<Opened> {
 }
 
 fn opened(fd: i32, target: DescriptorTarget, info: FdInfo) -> Opened {
-    let descriptor = Descriptor { fd: Fd(fd), target, locks: info.locks, pos: info.pos };
+    let is_file = matches!(target, DescriptorTarget::File(_));
+    let descriptor = Descriptor {
+        fd: Fd(fd),
+        target,
+        locks: info.locks,
+        pos: info.pos.filter(|_| is_file),
+        access: info.access.filter(|_| !is_file),
+        close_on_exec: info.close_on_exec && !is_file,
+    };
     Opened { descriptor, inode: info.inode, mount: info.mount }
 }
 
@@ -55,6 +66,21 @@ pub(super) fn sockets(pid: Pid) -> io::Result<Vec<Inode>> {
         _ => None,
     });
     Ok(inodes.collect())
+}
+
+/// The descriptors of a process's sockets, by their inodes.
+pub(super) fn socket_numbers(pid: Pid) -> io::Result<BTreeMap<Inode, i32>> {
+    let fds = file::numbers(format!("/proc/{pid}/fd"), MAX_DESCRIPTORS)?;
+    let numbers = fds.into_iter().filter_map(|fd| match target(&link(pid, Fd(fd)).ok()?) {
+        DescriptorTarget::Socket(inode) => Some((inode, fd)),
+        _ => None,
+    });
+    Ok(numbers.collect())
+}
+
+/// What a descriptor refers to; none when it was closed meanwhile.
+pub(super) fn target_of(pid: Pid, fd: Fd) -> Option<DescriptorTarget> {
+    link(pid, fd).ok().map(|link| target(&link))
 }
 
 fn link(pid: Pid, fd: Fd) -> io::Result<String> {

@@ -1,4 +1,4 @@
-//! INET_DIAG: the kernel's table of TCP and UDP sockets over netlink (sock_diag(7)).
+//! INET_DIAG and UNIX_DIAG: the kernel's tables of TCP, UDP and unix sockets over netlink (sock_diag(7)).
 
 use netlink_packet_core::{
     NLM_F_DUMP, NLM_F_REQUEST, NetlinkBuffer, NetlinkHeader, NetlinkMessage, NetlinkPayload,
@@ -11,6 +11,7 @@ use netlink_packet_sock_diag::constants::{
 use netlink_packet_sock_diag::inet::{
     ExtensionFlags, InetRequest, InetResponse, InetResponseHeader, SocketId, StateFlags,
 };
+use netlink_packet_sock_diag::unix::{self, ShowFlags, UnixRequest, UnixResponse};
 use netlink_sys::protocols::NETLINK_SOCK_DIAG;
 use netlink_sys::{Socket, SocketAddr};
 use nix::sys::socket::{setsockopt, sockopt::ReceiveTimeout};
@@ -61,30 +62,60 @@ impl Diag {
         keep: impl Fn(&InetResponseHeader) -> bool,
         mut found: impl FnMut(InetResponse),
     ) -> io::Result<()> {
+        let extensions = match protocol {
+            Protocol::Tcp => ExtensionFlags::INFO,
+            Protocol::Udp => ExtensionFlags::empty(),
+        };
         for family in [AF_INET, AF_INET6] {
-            self.ask(family, protocol)?;
-            self.collect(&keep, &mut found)?;
+            self.ask(inet(family, protocol, extensions.clone()))?;
+            self.collect(|payload| found_in(payload, &keep, &mut found))?;
         }
         Ok(())
     }
 
-    fn ask(&mut self, family: u8, protocol: Protocol) -> io::Result<()> {
+    /// Shows `found` the addresses of every TCP socket, and nothing more of it.
+    ///
+    /// # Errors
+    /// As [`Diag::dump`].
+    pub(super) fn walk_tcp(
+        &mut self,
+        mut found: impl FnMut(&InetResponseHeader),
+    ) -> io::Result<()> {
+        for family in [AF_INET, AF_INET6] {
+            self.ask(inet(family, Protocol::Tcp, ExtensionFlags::empty()))?;
+            self.collect(|payload| {
+                if let Ok(header) = InetResponseHeader::parse(payload) {
+                    found(&header);
+                }
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Shows `found` every unix socket that is connected or listens, with its name and who is at its other end.
+    ///
+    /// # Errors
+    /// Those of netlink, and of a kernel without UNIX_DIAG.
+    pub(super) fn walk_unix(&mut self, mut found: impl FnMut(UnixResponse)) -> io::Result<()> {
+        self.ask(SockDiagMessage::UnixRequest(UnixRequest {
+            state_flags: unix::StateFlags::all(),
+            inode: 0,
+            show_flags: ShowFlags::NAME | ShowFlags::PEER | ShowFlags::ICONS,
+            cookie: [0xff; 8],
+        }))?;
+        self.collect(|payload| {
+            if let Ok(response) = UnixResponse::parse(payload) {
+                found(response);
+            }
+        })
+    }
+
+    fn ask(&mut self, request: SockDiagMessage) -> io::Result<()> {
         self.sequence = self.sequence.wrapping_add(1);
         let mut header = NetlinkHeader::default();
         header.flags = NLM_F_REQUEST | NLM_F_DUMP;
         header.sequence_number = self.sequence;
-        let (protocol, extensions) = match protocol {
-            Protocol::Tcp => (IPPROTO_TCP, ExtensionFlags::INFO),
-            Protocol::Udp => (IPPROTO_UDP, ExtensionFlags::empty()),
-        };
-        let request = InetRequest {
-            family,
-            protocol,
-            extensions,
-            states: StateFlags::all() - StateFlags::TIME_WAIT,
-            socket_id: if family == AF_INET { SocketId::new_v4() } else { SocketId::new_v6() },
-        };
-        let payload = NetlinkPayload::from(SockDiagMessage::InetRequest(request));
+        let payload = NetlinkPayload::from(request);
         let mut message = NetlinkMessage::new(header, payload);
         message.finalize();
         let mut bytes = vec![0; message.buffer_len()];
@@ -92,11 +123,7 @@ impl Diag {
         self.socket.send(&bytes, 0).map(drop)
     }
 
-    fn collect(
-        &mut self,
-        keep: &impl Fn(&InetResponseHeader) -> bool,
-        found: &mut impl FnMut(InetResponse),
-    ) -> io::Result<()> {
+    fn collect(&mut self, mut found: impl FnMut(&[u8])) -> io::Result<()> {
         for _ in 0..MAX_DATAGRAMS {
             self.buffer.clear();
             self.socket.recv(&mut self.buffer, 0)?;
@@ -108,13 +135,26 @@ impl Diag {
                 match message.message_type() {
                     NLMSG_DONE => return Ok(()),
                     NLMSG_ERROR => return Err(error(message.payload())),
-                    SOCK_DIAG_BY_FAMILY => found_in(message.payload(), keep, found),
+                    SOCK_DIAG_BY_FAMILY => found(message.payload()),
                     _ => {}
                 }
             }
         }
         Err(io::Error::from(io::ErrorKind::FileTooLarge))
     }
+}
+
+fn inet(family: u8, protocol: Protocol, extensions: ExtensionFlags) -> SockDiagMessage {
+    SockDiagMessage::InetRequest(InetRequest {
+        family,
+        protocol: match protocol {
+            Protocol::Tcp => IPPROTO_TCP,
+            Protocol::Udp => IPPROTO_UDP,
+        },
+        extensions,
+        states: StateFlags::all() - StateFlags::TIME_WAIT,
+        socket_id: if family == AF_INET { SocketId::new_v4() } else { SocketId::new_v6() },
+    })
 }
 
 /// A header is read before the rest, so that a machine with many sockets costs little.

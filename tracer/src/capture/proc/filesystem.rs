@@ -44,13 +44,18 @@ pub(super) fn filesystems(
 
 /// `/proc/PID/root` where the process has another root or mount namespace than gmtrace.
 fn prefix(pid: Pid) -> String {
+    if is_our_view(pid) { String::new() } else { format!("/proc/{pid}/root") }
+}
+
+/// Whether a path means the same to the process as to gmtrace: both have one root and one mount namespace.
+pub(super) fn is_our_view(pid: Pid) -> bool {
     let same = |name: &str| {
         let theirs = file::link(format!("/proc/{pid}/{name}"));
         theirs.map_or(true, |theirs| {
             file::link(format!("/proc/self/{name}")).is_ok_and(|own| own == theirs)
         })
     };
-    if same("root") && same("ns/mnt") { String::new() } else { format!("/proc/{pid}/root") }
+    same("root") && same("ns/mnt")
 }
 
 /// What is said of `path`; `answer` is none where it did not come in time.

@@ -3,7 +3,7 @@
 //! A file is named by that text and never by fstat(2): on btrfs the devices differ (go-process.md 3.9).
 
 use super::file;
-use gmtrace_core::event::{HeldLock, KernelLock, LockKind, LockMode};
+use gmtrace_core::event::{Access, HeldLock, KernelLock, LockKind, LockMode};
 use gmtrace_core::units::Pid;
 use std::io;
 
@@ -61,6 +61,8 @@ pub(super) struct FdInfo {
     pub(super) inode: Option<u64>,
     pub(super) mount: Option<u64>,
     pub(super) locks: Vec<HeldLock>,
+    pub(super) access: Option<Access>,
+    pub(super) close_on_exec: bool,
 }
 
 impl FdInfo {
@@ -75,11 +77,26 @@ impl FdInfo {
                 "pos" => info.pos = value.trim().parse().ok(),
                 "ino" => info.inode = value.trim().parse().ok(),
                 "mnt_id" => info.mount = value.trim().parse().ok(),
+                "flags" => info.take_flags(value),
                 "lock" => info.locks.extend(parse(value).map(held)),
                 _ => {}
             }
         }
         info
+    }
+}
+
+impl FdInfo {
+    /// The flags of open(2), in octal (proc_pid_fdinfo(5)).
+    fn take_flags(&mut self, value: &str) {
+        let Ok(flags) = i32::from_str_radix(value.trim(), 8) else { return };
+        self.access = match flags & libc::O_ACCMODE {
+            libc::O_RDONLY => Some(Access::Read),
+            libc::O_WRONLY => Some(Access::Write),
+            libc::O_RDWR => Some(Access::Both),
+            _ => None,
+        };
+        self.close_on_exec = flags & libc::O_CLOEXEC != 0;
     }
 }
 
@@ -110,6 +127,9 @@ mod tests {
             "pos:\t12\nflags:\t0100002\nmnt_id:\t36\nino:\t42\nlock:\t1: FLOCK  ADVISORY  WRITE 0 00:29:42 0 EOF\n",
         );
         assert_eq!((info.pos, info.inode, info.mount), (Some(12), Some(42), Some(36)));
+        assert_eq!((info.access, info.close_on_exec), (Some(Access::Both), false));
+        let read_end = FdInfo::parse("flags:\t02004000\n");
+        assert_eq!((read_end.access, read_end.close_on_exec), (Some(Access::Read), true));
         let [lock] = &info.locks[..] else { panic!("{info:?}") };
         assert_eq!((lock.pid, lock.file.as_str()), (Pid(0), "00:29:42"));
     }
@@ -128,6 +148,6 @@ mod tests {
         ] {
             assert_eq!(parse(line), None, "{line:?}");
         }
-        assert_eq!(FdInfo::parse("pos:\nino: -1\nlock:\nmnt_id"), FdInfo::default());
+        assert_eq!(FdInfo::parse("pos:\nino: -1\nlock:\nmnt_id\nflags: 9"), FdInfo::default());
     }
 }

@@ -50,7 +50,7 @@ impl Seen {
             ppid: stat.ppid,
             in_tree,
             role: tree::role(exe.as_deref(), &stat.comm),
-            argv: words(pid, exe.as_deref()),
+            argv: words(pid, exe.as_deref().unwrap_or(&stat.comm)),
             exe,
             cwd: file::link(format!("{directory}/cwd")).ok(),
             uid: status.uid,
@@ -65,6 +65,7 @@ impl Seen {
             tty: stat.tty_name(),
             foreground: stat.foreground(),
             cgroup: groups.path(),
+            go: None,
             comm: stat.comm,
         };
         Some(Seen { state, opened, groups })
@@ -108,8 +109,8 @@ fn say_refused_syscalls(pid: Pid, comm: &str, unseen: &mut Vec<String>) {
     }
 }
 
-/// The words of the command line, credentials removed.
-fn words(pid: Pid, exe: Option<&str>) -> Vec<String> {
+/// The words of the command line, credentials removed. Where the program may not be read, it is what the process calls itself.
+fn words(pid: Pid, program: &str) -> Vec<String> {
     let read = move || file::bytes(format!("/proc/{pid}/cmdline"), MAX_COMMAND_LINE);
     let Some(Ok(bytes)) = run_bounded(BOUND, read) else { return Vec::new() };
     let bytes = bytes.strip_suffix(&[0]).unwrap_or(&bytes);
@@ -118,5 +119,5 @@ fn words(pid: Pid, exe: Option<&str>) -> Vec<String> {
     }
     let words = bytes.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word));
     let words: Vec<String> = words.map(Cow::into_owned).collect();
-    redact::argv_for(exe.unwrap_or_default(), &words)
+    redact::argv_for(program, &words)
 }

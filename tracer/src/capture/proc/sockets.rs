@@ -1,6 +1,8 @@
 //! The TCP and UDP sockets of processes, with the kernel's view of each connection.
 
 use super::diag::{Diag, Protocol};
+use super::peek::Peek;
+use super::socket_ends::Ends;
 use super::tcp_info::{self, end, ends, state_name};
 use super::{descriptors, file};
 use gmtrace_core::event::{Socket, TcpSample, Transport};
@@ -13,6 +15,9 @@ use std::net::SocketAddr;
 
 /// At most this many sockets are reported.
 const MAX_SOCKETS: usize = 16_384;
+
+/// At most this many sockets of a process are asked themselves.
+const MAX_PEEKED: usize = 256;
 
 /// Which connections a sample is about.
 #[derive(Debug, Clone, Default)]
@@ -35,6 +40,11 @@ pub(super) struct Sockets {
 impl Sockets {
     pub(super) fn new() -> Sockets {
         Sockets { diag: Diag::open().ok(), namespace: file::link("/proc/thread-self/ns/net").ok() }
+    }
+
+    /// Who is at the other end of sockets.
+    pub(super) fn ends(&mut self) -> Ends<'_> {
+        Ends::new(self.diag.as_mut(), self.namespace.as_deref())
     }
 
     /// Counters of the TCP connections. Where the kernel gives no TCP_INFO (netlink refused, another network namespace)
@@ -97,13 +107,14 @@ impl Sockets {
         unseen: &mut Vec<String>,
     ) {
         let pids = self.one_of_each_namespace(owners, false);
-        for pid in &pids {
-            unseen.push(format!(
-                "TCP_INFO of the sockets of process {pid}, which is in another network namespace"
-            ));
-        }
+        let before: HashSet<Inode> = found.keys().copied().collect();
         for protocol in [Protocol::Tcp, Protocol::Udp] {
             read_tables(&pids, protocol, wanted, found);
+        }
+        let of_others = |inode: &Inode| !before.contains(inode);
+        for (pid, inodes) in owners {
+            let theirs: Vec<Inode> = inodes.iter().copied().filter(of_others).collect();
+            peek(*pid, &theirs, found, unseen);
         }
     }
 
@@ -115,6 +126,36 @@ impl Sockets {
             file::link(format!("/proc/{pid}/ns/net")).is_ok_and(|namespace| seen.insert(namespace))
         });
         pids.collect()
+    }
+}
+
+/// Asks the sockets of a process in another network namespace themselves, where that is permitted.
+fn peek(pid: Pid, inodes: &[Inode], found: &mut BTreeMap<Inode, Socket>, unseen: &mut Vec<String>) {
+    let is_open = |socket: &Socket| {
+        socket.protocol == Transport::Tcp && socket.tcp.is_none() && socket.state != "LISTEN"
+    };
+    let open: Vec<Inode> =
+        inodes.iter().copied().filter(|inode| found.get(inode).is_some_and(is_open)).collect();
+    if open.is_empty() {
+        return;
+    }
+    let peek = Peek::into(pid);
+    let mut refused = None;
+    for inode in open.into_iter().take(MAX_PEEKED) {
+        let info = match &peek {
+            Ok(peek) => peek.tcp_info(inode),
+            Err(error) => Err(std::io::Error::from(error.kind())),
+        };
+        match (info, found.get_mut(&inode)) {
+            (Ok(info), Some(socket)) => socket.tcp = Some(info),
+            (Err(error), _) => refused = Some(error),
+            (Ok(_), None) => {}
+        }
+    }
+    if let Some(error) = refused {
+        unseen.push(format!(
+            "TCP_INFO of the sockets of process {pid}, which is in another network namespace: {error}"
+        ));
     }
 }
 

@@ -36,6 +36,12 @@ pub(super) fn of_response(response: &InetResponse) -> Option<TcpInfo> {
     Some(correct(state_name(response.header.state), &Raw::parse(bytes)?))
 }
 
+/// The `struct tcp_info` that getsockopt(2) gives; its first byte is the state.
+pub(super) fn of_bytes(bytes: &[u8]) -> Option<TcpInfo> {
+    let state = state_name(*bytes.first()?);
+    Some(correct(state, &Raw::parse(bytes)?)).filter(|_| state != "LISTEN")
+}
+
 /// Both ends of a socket. IPv4 in an IPv6 socket is IPv4, as in the address that connect(2) was given.
 pub(super) fn ends(id: &SocketId) -> (SocketAddr, SocketAddr) {
     (end(id.source_address, id.source_port), end(id.destination_address, id.destination_port))

@@ -24,7 +24,14 @@ fn thread(pid: Pid, tid: Tid) -> Option<ThreadState> {
     let state = Stat::read(&directory).ok()?.state;
     let syscall = syscall(pid, tid).ok().flatten();
     let wchan = file::text(format!("{directory}/wchan"), 256).ok().filter(|name| is_function(name));
-    Some(ThreadState { tid, state, syscall, wchan })
+    let cpu_ns = if state == 'R' { cpu_time(&directory) } else { None };
+    Some(ThreadState { tid, state, syscall, cpu_ns, wchan })
+}
+
+/// The first number of `schedstat`: time on a CPU in nanoseconds (Documentation/scheduler/sched-stats.rst).
+fn cpu_time(directory: &str) -> Option<u64> {
+    let text = file::text(format!("{directory}/schedstat"), 256).ok()?;
+    text.split_ascii_whitespace().next()?.parse().ok()
 }
 
 /// `0` stands for none, or for not allowed.
@@ -98,7 +105,8 @@ pub fn still_in_lock(pid: Pid, tid: Tid) -> Option<bool> {
     }
 }
 
-fn low_int(register: u64) -> i32 {
+/// An int that was passed in a register, whose upper half has no meaning.
+pub(super) fn low_int(register: u64) -> i32 {
     let [a, b, c, d, ..] = register.to_le_bytes();
     i32::from_le_bytes([a, b, c, d])
 }

@@ -31,8 +31,8 @@ pub(super) fn with_descendants(first: impl IntoIterator<Item = Pid>, limit: usiz
     found
 }
 
-/// The processes of the machine.
-pub(super) fn everyone() -> Vec<Pid> {
+/// The processes of the machine that can be seen.
+pub fn everyone() -> Vec<Pid> {
     file::numbers("/proc", MAX_MACHINE).unwrap_or_default().into_iter().map(Pid).collect()
 }
 
@@ -93,6 +93,20 @@ const NOBODY: [&str; 19] = [
     "konsole",
     "xterm",
 ];
+
+/// The processes above `pid`, the nearest first.
+pub(super) fn above(pid: Pid) -> Vec<Pid> {
+    let mut above = Vec::new();
+    let mut at = pid;
+    while above.len() < MAX_ANCESTORS {
+        match Stat::read(format!("/proc/{at}")) {
+            Ok(stat) if stat.ppid.0 > 0 => at = stat.ppid,
+            _ => break,
+        }
+        above.push(at);
+    }
+    above
+}
 
 /// The first process above `pid` that is no shell and no wrapper; none when that is the login session or init.
 pub(super) fn started_by(pid: Pid) -> Option<StartedBy> {

@@ -34,10 +34,35 @@ pub(super) fn of_process(process: &Seen, table: &[KernelLock]) -> Vec<Wait> {
     let syscalls = process.state.threads.iter().filter_map(|thread| thread.syscall.as_ref());
     let asked: Vec<Asked> = syscalls.filter_map(asked_lock).collect();
     if asked.is_empty() {
-        return Vec::new();
+        return match process.state.threads.iter().all(|thread| thread.syscall.is_none()) {
+            true => listed_waits(process, table),
+            false => Vec::new(),
+        };
     }
     let mounts = mounts::of_process(process.state.pid).unwrap_or_default();
     asked.into_iter().filter_map(|asked| wait(process, asked, table, &mounts)).collect()
+}
+
+/// Where system calls may not be read, the waits that the kernel's table lists.
+fn listed_waits(process: &Seen, table: &[KernelLock]) -> Vec<Wait> {
+    let pid = process.state.pid;
+    let lines = table.iter().filter(|line| line.waiting && line.pid == pid);
+    let wait = |line: &KernelLock| {
+        let inode = locks::inode_of(&line.file);
+        let opened = process.opened.iter().find(|opened| opened.inode == inode)?;
+        let DescriptorTarget::File(path) = &opened.descriptor.target else { return None };
+        Some(Wait {
+            pid,
+            asked: Asked { fd: opened.descriptor.fd, kind: line.kind, mode: Some(line.mode) },
+            path: path.clone(),
+            inode,
+            mount: opened.mount,
+            device: None,
+            file: Some(line.file.clone()),
+            listed: true,
+        })
+    };
+    lines.filter_map(wait).collect()
 }
 
 fn wait(process: &Seen, asked: Asked, table: &[KernelLock], mounts: &[Mount]) -> Option<Wait> {
@@ -141,6 +166,17 @@ pub(super) fn outsiders(
         }
     }
     found
+}
+
+/// The processes that wait, by the kernel's table, for a lock that one of `known` holds, and are none of them.
+pub(super) fn behind(known: &[Seen], table: &[KernelLock]) -> Vec<Pid> {
+    let opened = known.iter().flat_map(|process| &process.opened);
+    let held: BTreeSet<&str> =
+        opened.flat_map(|opened| &opened.descriptor.locks).map(|lock| lock.file.as_str()).collect();
+    let inside: BTreeSet<Pid> = known.iter().map(|process| process.state.pid).collect();
+    let lines = table.iter().filter(|line| line.waiting && held.contains(line.file.as_str()));
+    let pids: BTreeSet<Pid> = lines.map(|line| line.pid).filter(|pid| pid.0 > 0).collect();
+    pids.difference(&inside).copied().collect()
 }
 
 /// Whether each wait is for a lock that a known process holds.

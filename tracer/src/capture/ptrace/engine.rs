@@ -11,13 +11,13 @@ use super::stop::{Stop, classify};
 use super::sys::{self, RawStatus};
 use super::tracee::{Call, Gone, Stopped, Until};
 use crate::capture::clock::Clock;
+use crate::capture::queue::{EventSender, Refused};
 use gmtrace_core::event::{Event, Exit, What};
 use gmtrace_core::units::{Nanos, Pid, Tid};
 use nix::errno::Errno;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{SyncSender, TrySendError};
 
 /// Stops that are collected before the first is acted on. wait4(2) looks through the tracees in one order, so that busy ones
 /// at its head would starve the others (tracing-traps 2.1, case 24).
@@ -26,7 +26,7 @@ const DRAINED: usize = 256;
 /// What the engine is given.
 pub struct Told {
     /// Where events go, until the command has ended.
-    pub events: SyncSender<Event>,
+    pub events: EventSender,
     /// What becomes of the command, for the front. It must not block.
     pub command: Box<dyn FnMut(Change)>,
     /// Requests whose end was not seen.
@@ -120,7 +120,7 @@ pub struct Engine {
     /// How often the thread is woken; 0: never.
     pub(super) alarm: Nanos,
     pub(super) started: bool,
-    events: Option<SyncSender<Event>>,
+    events: Option<EventSender>,
     /// Events that found no room.
     lost: u64,
     change: Box<dyn FnMut(Change)>,
@@ -390,28 +390,24 @@ impl Engine {
         let Some(events) = &self.events else { return };
         let lost = (self.lost > 0).then(|| lost(self.lost, &event));
         if let Some(lost) = lost
-            && events.try_send(lost).is_ok()
+            && events.send(lost).is_ok()
         {
             self.lost = 0;
         }
-        match events.try_send(event) {
+        match events.send(event) {
             Ok(()) => {}
-            Err(TrySendError::Full(_)) => self.lost = self.lost.saturating_add(1),
-            Err(TrySendError::Disconnected(_)) => self.events = None, // The watch has left.
+            Err(Refused::Full) => self.lost = self.lost.saturating_add(1),
+            Err(Refused::Gone) => self.events = None, // The watch has left.
         }
     }
 
-    /// The last event there is, the command's end: it waits for room, on a thread of its own.
+    /// The last event there is: the command's end.
     pub(super) fn send_last(&mut self, pid: Pid, what: What) {
         let Some(events) = self.events.take() else { return };
         let event = Event { t: self.clock.now(), pid, tid: pid.into(), what };
         let lost = (self.lost > 0).then(|| lost(self.lost, &event));
         for event in lost.into_iter().chain([event]) {
-            if let Err(TrySendError::Full(event)) = events.try_send(event) {
-                let events = events.clone();
-                // Without a thread the watch learns of the end by the channel's.
-                _ = std::thread::Builder::new().spawn(move || drop(events.send(event)));
-            }
+            events.send_last(event);
         }
     }
 

@@ -269,6 +269,36 @@ pub(crate) fn pidfd_open(pid: i32) -> Result<OwnedFd, Errno> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
 }
 
+/// pidfd_getfd(2): a copy (close-on-exec) of a descriptor of that process.
+pub(crate) fn pidfd_getfd(process: impl AsFd, number: RawFd) -> Result<OwnedFd, Errno> {
+    let process = process.as_fd().as_raw_fd();
+    // SAFETY: plain numbers.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_getfd, process, number, 0) };
+    let fd = Errno::result(fd)?;
+    // SAFETY: the kernel has just given us this descriptor, and nobody else has it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
+}
+
+/// The `struct tcp_info` of a socket, as long as this kernel has it (tcp(7), TCP_INFO).
+pub(crate) fn tcp_info(socket: impl AsFd) -> Result<Vec<u8>, Errno> {
+    let mut bytes = vec![0_u8; 512];
+    let mut length: libc::socklen_t = 512;
+    let fd = socket.as_fd().as_raw_fd();
+    // SAFETY: the buffer is as long as is said, and lives until the call returns.
+    let result = unsafe {
+        libc::getsockopt(
+            fd,
+            libc::IPPROTO_TCP,
+            libc::TCP_INFO,
+            bytes.as_mut_ptr().cast(),
+            &raw mut length,
+        )
+    };
+    Errno::result(result)?;
+    bytes.truncate(length as usize);
+    Ok(bytes)
+}
+
 /// pidfd_send_signal(2).
 pub(crate) fn send_signal(process: impl AsFd, signal: c_int) -> Result<(), Errno> {
     let fd = process.as_fd().as_raw_fd();
