@@ -4,6 +4,7 @@
 //! Names are replaced when they are first met, since a recording is a stream. What programs said is kept by allow-list: a word
 //! stays if it is one of `anonymize/words.txt`, which go, git, ssh and libc say to everybody.
 
+mod goroutines;
 mod known;
 mod names;
 mod places;
@@ -61,6 +62,9 @@ impl Names {
             What::TcpClosed(sample) => self.tcp(sample),
             What::Sample(sample) => sample.connections.iter_mut().for_each(|c| self.tcp(c)),
             What::GoSettings(settings) => self.go_settings(settings),
+            What::GoWork { items } => {
+                items.iter_mut().for_each(|item| item.module = self.module(&item.module));
+            }
             What::Snapshot(snapshot) => self.snapshot(snapshot),
             What::Lost { what, why, .. } => {
                 *what = self.text(what);
@@ -72,6 +76,7 @@ impl Names {
             // Numbers, and words of the kernel and of the protocols.
             What::ProcessStart { .. }
             | What::ProcessExit { .. }
+            | What::ProcessGone
             | What::ConnectEnd { .. }
             | What::DnsError { .. }
             | What::GetaddrinfoStart

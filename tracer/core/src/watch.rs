@@ -1,5 +1,7 @@
 //! When to speak: from events to stalls, and from stalls to sentences. Pure, so that a recording replays to the same stalls.
 
+mod attached;
+
 use crate::diagnose::{Moment, diagnose, diagnose_some};
 use crate::event::{End, EndedBy, Event, Exit, Header, Snapshot, SnapshotCause, What};
 use crate::report::{Finding, FindingState, Stall};
@@ -45,6 +47,8 @@ pub struct Watch {
     looked: Option<Nanos>,
     /// Findings of the whole run, once it is over.
     last: Vec<Finding>,
+    /// How far the two readings of something that was found running have come.
+    looks: attached::Looks,
 }
 
 /// What was found in a stall.
@@ -76,6 +80,7 @@ impl Watch {
             current: None,
             looked: None,
             last: Vec::new(),
+            looks: attached::Looks::default(),
         }
     }
 
@@ -84,7 +89,10 @@ impl Watch {
         self.session.apply(event);
         let mut said = Vec::new();
         if let What::Snapshot(snapshot) = &event.what {
-            said.extend(self.look(event.t, snapshot));
+            match self.is_looking() {
+                true => self.look_into(event.t, snapshot.cause),
+                false => said.extend(self.look(event.t, snapshot)),
+            }
         }
         said.extend(self.check_moving(event.t));
         said
@@ -92,7 +100,10 @@ impl Watch {
 
     /// Takes the end of the run in.
     pub fn finish(&mut self, end: End) {
-        self.close_stall(end.t, end.exit.clone());
+        // What gmtrace only looked into may go on as it was.
+        if !self.session.is_attached() || end.exit.is_some() {
+            self.close_stall(end.t, end.exit.clone());
+        }
         self.session.finish(end);
         self.last = diagnose(&self.session, Moment::End);
     }
@@ -198,6 +209,7 @@ impl Watch {
         let findings = diagnose_some(&self.session, Moment::Stall, |f| {
             concerns(&self.session, f, &whose, old_wait)
         });
+        let findings = self.as_attached(findings, None);
         let first = findings.first().cloned()?;
         if first.state != FindingState::Stalled {
             return None;
@@ -266,9 +278,11 @@ impl Watch {
         let session = &self.session;
         let least = OLD_WAIT.max(session.header.stall_after_ns);
         let old = |since: Nanos| now.since(since) >= least;
-        let lock = session.locks.iter().any(|l| l.ended.is_none() && old(l.since));
-        let lookup = session.lookups.iter().any(|l| !l.is_over() && old(l.since));
-        let connection = session.open_waits().any(|c| {
+        let mut locks = session.locks.iter().chain(self.found(&session.found_locks));
+        let lock = locks.any(|l| l.ended.is_none() && old(l.since));
+        let mut lookups = session.lookups.iter().chain(self.found(&session.found_lookups));
+        let lookup = lookups.any(|l| !l.is_over() && old(l.since));
+        let connection = self.waits().any(|c| {
             old(c.waiting_since())
                 && !matches!(c.phase(), Phase::Response if c.bytes_received() > 0)
         });
@@ -278,7 +292,7 @@ impl Watch {
 
 /// Whether the other end of a finding was heard from since `start`; of a finding without one nothing speaks against it.
 fn came(session: &Session, finding: &Finding, start: Nanos) -> bool {
-    let Some(peer) = &finding.peer else { return true };
+    let Some(peer) = finding.peer.as_ref().filter(|p| p.address.is_some()) else { return true };
     let is_it = |end: std::net::SocketAddr| {
         peer.address.as_deref() == Some(end.ip().to_string().as_str())
             && peer.port == Some(end.port())

@@ -1,16 +1,29 @@
 //! What is true at one moment.
 
 use super::names::Names;
-use crate::event::{DescriptorTarget, Filesystem, ProcessState, Snapshot};
+use crate::event::{DescriptorTarget, Filesystem, ProcessRole, ProcessState, Snapshot};
 
 impl Names {
     pub(super) fn snapshot(&mut self, snapshot: &mut Snapshot) {
-        let Snapshot { cause: _, processes, sockets, locks: _, cgroups, filesystems, unseen } =
-            snapshot;
+        let Snapshot {
+            cause: _,
+            processes,
+            sockets,
+            unix,
+            terminals: _,
+            runnable: _,
+            locks: _,
+            cgroups,
+            filesystems,
+            unseen,
+        } = snapshot;
         processes.iter_mut().for_each(|p| self.process(p));
         for socket in sockets {
             socket.local = self.socket(socket.local);
             socket.peer = socket.peer.map(|p| self.socket(p));
+        }
+        for socket in unix {
+            socket.path = socket.path.as_deref().map(|path| self.unix_path(path));
         }
         cgroups.iter_mut().for_each(|c| c.path = self.path(&c.path));
         filesystems.iter_mut().for_each(|f| self.filesystem(f));
@@ -24,6 +37,9 @@ impl Names {
             *path = self.path(path);
         }
         self.argv(&mut process.argv);
+        if let Some(go) = &mut process.go {
+            self.goroutines(go, process.role == ProcessRole::Go);
+        }
         if let Some(starter) = &mut process.started_by {
             starter.name = self.part(&starter.name);
         }
@@ -35,6 +51,14 @@ impl Names {
                 | DescriptorTarget::Pipe(_)
                 | DescriptorTarget::Tty(_) => {}
             }
+        }
+    }
+
+    /// An abstract name is no path.
+    fn unix_path(&mut self, path: &str) -> String {
+        match path.strip_prefix('@') {
+            Some(name) => format!("@{}", self.text(name)),
+            None => self.path(path),
         }
     }
 

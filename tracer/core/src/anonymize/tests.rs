@@ -1,9 +1,10 @@
 use super::*;
 use crate::event::{
-    Backend, Descriptor, DescriptorTarget, End, EndTag, EndedBy, Exit, Filesystem, GoSettings,
-    HeaderTag, HeldLock, Host, KernelLock, LockKind, LockMode, MainModule, Mode, ProcessRole,
-    ProcessState, RECORDING_SCHEMA, ResolverKind, Setting, SettingOrigin, Snapshot, SnapshotCause,
-    StartedBy, Syscall, ThreadState, Transport,
+    Backend, Descriptor, DescriptorTarget, End, EndTag, EndedBy, Exit, Filesystem, GoArgument,
+    GoCall, GoRuntime, GoSettings, GoValue, Goroutine, HeaderTag, HeldLock, Host, KernelLock,
+    LockKind, LockMode, MainModule, Mode, ProcessRole, ProcessState, RECORDING_SCHEMA,
+    ResolverKind, Setting, SettingOrigin, Snapshot, SnapshotCause, StartedBy, Status, Syscall,
+    ThreadState, Transport,
 };
 use crate::report::{Finding, replay};
 use crate::settings::{matches_prefix_patterns, module_of_lock_path, proxies, proxy_request};
@@ -125,6 +126,49 @@ fn exec(s: &Secrets) -> What {
     })
 }
 
+/// Names in every argument that is kept.
+fn goroutines(s: &Secrets) -> GoRuntime {
+    let (d, h) = (&s.domain, &s.host);
+    let text =
+        |name: &str, text: String| GoArgument { name: name.into(), value: GoValue::Text(text) };
+    let arguments = vec![
+        text("module", format!("{h}.{d}.com/{}/{}", s.project, s.module)),
+        text("version", "v1.2.3".into()),
+        text("url", format!("https://{h}.{d}.com/{}/@v/list", s.module)),
+        text("path", format!("/lookup/{h}.{d}.com/{}@v1.2.3", s.module)),
+        text("file", lock_path(s)),
+        text("host", format!("{h}.{d}.com")),
+        text("address", format!("{}:443", s.ip)),
+        text("server", format!("{}:53", s.resolver)),
+        text("scheme", s.project.clone()),
+        GoArgument { name: "argv".into(), value: GoValue::Words(argv(s)) },
+    ];
+    let functions =
+        ["cmd/go/internal/modfetch.lockVersion", "main.main"].map(str::to_owned).to_vec();
+    let own = vec![format!("{h}.{d}.com/{}.Work", s.project), format!("{}.Work", s.module)];
+    let goroutine = Goroutine {
+        id: 1,
+        status: Status::Waiting,
+        wait_reason: Some("select".into()),
+        tid: None,
+        waits_for: None,
+        parent: None,
+        created_by: Some(format!("net.{d}/x.f")),
+        system: false,
+        functions: [functions, own].concat(),
+        cut: false,
+        calls: vec![GoCall { function: format!("{}.Work", s.module), arguments }],
+    };
+    GoRuntime {
+        version: "go1.26.8".into(),
+        goroutines: vec![goroutine],
+        total: 1,
+        threads: vec![],
+        unreadable: Some(format!("{} is gone", s.user)),
+        partial: vec![format!("{} is gone", s.user)],
+    }
+}
+
 fn lock_path(s: &Secrets) -> String {
     format!(
         "/home/{}/go/pkg/mod/cache/download/{}.{}.com/{}/{}/@v/v1.2.3.lock",
@@ -188,6 +232,8 @@ fn socket(fd: i32, inode: u64) -> Descriptor {
         target: DescriptorTarget::Socket(Inode(inode)),
         locks: vec![],
         pos: None,
+        access: None,
+        close_on_exec: false,
     }
 }
 
@@ -208,6 +254,7 @@ fn snapshot(s: &Secrets, held: bool) -> Snapshot {
         role: ProcessRole::Go,
         comm: "go".into(),
         exe: Some("/usr/local/go/bin/go".into()),
+        go: Some(goroutines(s)),
         argv: argv(s),
         cwd: Some(format!("/srv/{}", s.project)),
         state: 'S',
@@ -220,6 +267,7 @@ fn snapshot(s: &Secrets, held: bool) -> Snapshot {
                 name: if in_tree { "flock" } else { "futex" }.into(),
                 args: [3, 2, 0, 0, 0, 0],
             }),
+            cpu_ns: None,
             wchan: None,
         }],
         descriptors: vec![
@@ -228,6 +276,8 @@ fn snapshot(s: &Secrets, held: bool) -> Snapshot {
                 target: DescriptorTarget::File(lock_path(s)),
                 locks,
                 pos: Some(0),
+                access: None,
+                close_on_exec: false,
             },
             socket(5, 50),
             socket(6, 60),
@@ -249,6 +299,9 @@ fn snapshot(s: &Secrets, held: bool) -> Snapshot {
         cause: SnapshotCause::Stall,
         processes,
         sockets: vec![],
+        unix: vec![],
+        terminals: vec![],
+        runnable: None,
         locks: if held { vec![lock(20, false), lock(10, true)] } else { vec![] },
         cgroups: vec![],
         filesystems: vec![Filesystem {
@@ -471,6 +524,19 @@ fn what_belongs_to_everybody_stays() {
     assert_eq!(names.path(public), public);
     assert_eq!(names.path("/home/git/go/pkg/mod/cache/lock"), "/home/git/go/pkg/mod/cache/lock");
     assert_eq!(names.host("localhost"), "localhost");
+}
+
+#[test]
+fn functions_of_everybody_stay() {
+    let s = fixed();
+    let mut go = goroutines(&s);
+    Names::default().goroutines(&mut go, true);
+    let functions = &go.goroutines[0].functions;
+    assert_eq!(functions[..2], ["cmd/go/internal/modfetch.lockVersion", "main.main"]);
+    assert_eq!(go.goroutines[0].module().map(|(_, version)| version), Some(Some("v1.2.3")));
+    let mut other = goroutines(&s);
+    Names::default().goroutines(&mut other, false);
+    assert_ne!(other.goroutines[0].functions[1], "main.main");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //!
 //! Part of a module has arrived, and then nothing more, on a connection that still stands.
 //!
-//! **Seen by** a temporary zip file of a module that has begun to fill, or bytes received after the last request, and then
+//! **Seen by** a goroutine that reads the rest of a response; without that, a temporary zip file of a module that has begun to fill, or bytes received after the last request, and then
 //! silence.
 //!
 //! **Limit** none: cmd/go sets no time limit on bodies, and no least speed.
@@ -14,6 +14,7 @@ use super::network::{Group, draft, groups, with_remedies};
 use super::scene::Scene;
 use super::zip_in_flight::{self, Partial};
 use crate::report::{Confidence, Finding};
+use crate::session::awaited::Await;
 use crate::session::{Connection, Phase};
 use crate::text;
 
@@ -23,16 +24,21 @@ pub(super) fn examine(scene: &Scene<'_>) -> Vec<Finding> {
     }
     let open =
         || [Phase::Receiving, Phase::Response].into_iter().flat_map(|p| scene.connections(p));
-    let of_a_zip = open().filter_map(|connection| {
+    let reads = |c: &Connection| c.awaited().is_none_or(|a| a.what == Await::Body);
+    let of_a_zip = open().filter(|c| reads(c)).filter_map(|connection| {
         let partial = zip_in_flight::partial(scene, connection)?;
-        let sure = if partial.sure { Confidence::Certain } else { Confidence::Likely };
+        let known = partial.sure || connection.awaited().is_some();
+        let sure = if known { Confidence::Certain } else { Confidence::Likely };
         let young = scene.is_young(connection.pid, connection.last_received()?);
         (!young).then(|| stalled(scene, &Group::of(scene, connection), Some(&partial), sure))
     });
     let quiet = groups(scene, Phase::Receiving).into_iter().filter_map(|group| {
-        let begun = zip_in_flight::partial(scene, group.oldest).is_none()
-            && !zip_in_flight::only_handshake(group.oldest)
-            && !has_all(group.oldest);
+        let no_zip = zip_in_flight::partial(scene, group.oldest).is_none();
+        if group.oldest.awaited().is_some() {
+            return no_zip.then(|| stalled(scene, &group, None, Confidence::Certain));
+        }
+        let begun =
+            no_zip && !zip_in_flight::only_handshake(group.oldest) && !has_all(group.oldest);
         begun.then(|| stalled(scene, &group, None, idle::confidence(scene, &group)))
     });
     of_a_zip.chain(quiet).collect()
@@ -66,11 +72,12 @@ fn stalled(
         .seen(format!("{so_far}; then 0 bytes for {}", scene.exactly(since)), since, "snapshot")
         .limit(scene.no_limit(group.oldest.pid));
     let made = match partial.and_then(|p| p.module.clone()) {
-        Some(module) => made.modules(vec![module]),
-        None => made,
+        Some(module) if group.modules.is_empty() => made.modules(vec![module]),
+        _ => made,
     };
-    let made = match partial {
-        Some(_) => made.or_else("the path died: keep-alive probes will tell, within a minute"),
+    let known = partial.is_some() || group.oldest.awaited().is_some();
+    let made = match known.then_some(()) {
+        Some(()) => made.or_else("the path died: keep-alive probes will tell, within a minute"),
         None => made.or_else("an idle connection: nothing more is expected on it"),
     };
     with_remedies(made, scene, group.oldest.pid, &group.target)

@@ -1,9 +1,12 @@
 //! Following who waits for whom, from the command to the root. The root gives the code, the first link the symptom.
 
+use super::other_end;
 use super::scene::Scene;
 use super::weaker;
 use crate::event::ProcessRole;
 use crate::report::{Confidence, Fact, Finding, Holder, Link, Peer, Remedy};
+use crate::session::awaited;
+use crate::text;
 use crate::units::{Nanos, Pid};
 use std::net::SocketAddr;
 
@@ -39,7 +42,7 @@ fn behind_child(scene: &Scene<'_>, finding: &Finding, found: &[Finding]) -> Find
     let of_child = |f: &&Finding| {
         f.blocked.pid != pid
             && f.confidence >= Confidence::Likely
-            && f.peer.is_some()
+            && (f.peer.is_some() || matches!(f.code.as_str(), "prompt" | "helper-silent"))
             && f.since_ns >= finding.since_ns
             && scene.session.is_below(f.blocked.pid, pid)
     };
@@ -54,13 +57,25 @@ fn behind_child(scene: &Scene<'_>, finding: &Finding, found: &[Finding]) -> Find
 
 /// The finding of one process, joined with that of whom it waits for.
 fn join(scene: &Scene<'_>, finding: &Finding, found: &[Finding], path: &mut Vec<Pid>) -> Finding {
-    let pid = finding.blocked.pid;
-    path.push(pid);
-    if finding.code != "lock-held" || path.len() >= LONGEST {
-        return finding.clone();
+    path.push(finding.blocked.pid);
+    match finding.code.as_str() {
+        _ if path.len() >= LONGEST => finding.clone(),
+        "lock-held" => join_lock(scene, finding, found, path),
+        _ => join_other_end(scene, finding, found, path),
     }
+}
+
+fn join_lock(
+    scene: &Scene<'_>,
+    finding: &Finding,
+    found: &[Finding],
+    path: &mut Vec<Pid>,
+) -> Finding {
+    let pid = finding.blocked.pid;
     let holders = finding.lock.as_ref().map_or(&[][..], |l| &l.holders);
-    if let Some(holder) = holders.iter().find(|h| path.contains(&h.pid)) {
+    // Whoever started the one who waits, waits for its end.
+    let above = |holder: Pid| holder != pid && scene.session.is_below(pid, holder);
+    if let Some(holder) = holders.iter().find(|h| path.contains(&h.pid) || above(h.pid)) {
         return super::lock_cycle::closed(scene, finding, holder.pid, path);
     }
     for holder in holders.iter().filter(|h| h.alive) {
@@ -71,11 +86,35 @@ fn join(scene: &Scene<'_>, finding: &Finding, found: &[Finding], path: &mut Vec<
     finding.clone()
 }
 
+/// What the process at the other end of a connection, a unix socket or a pipe waits for is what is waited for.
+fn join_other_end(
+    scene: &Scene<'_>,
+    finding: &Finding,
+    found: &[Finding],
+    path: &mut Vec<Pid>,
+) -> Finding {
+    let ends = other_end::of(scene, finding);
+    let ends = ends.iter().filter(|far| !path.contains(&far.pid));
+    for far in ends.clone() {
+        let Some(theirs) = other_end::best(scene, far.pid, found) else { continue };
+        if !path.contains(&theirs.blocked.pid) {
+            path.push(far.pid);
+            let root = join(scene, theirs, found, path);
+            let root = from(scene, far.pid, root);
+            return other_end::behind(scene, finding, far, &root, held_up(scene, &root));
+        }
+    }
+    match ends.clone().next() {
+        Some(far) => other_end::named(scene, finding, far),
+        None => finding.clone(),
+    }
+}
+
 /// The best finding of `pid` or of what runs below it.
 fn best_below<'f>(scene: &Scene<'_>, pid: Pid, found: &'f [Finding]) -> Option<&'f Finding> {
     found
         .iter()
-        .filter(|f| f.code != "unknown" && scene.session.is_below(f.blocked.pid, pid))
+        .filter(|f| !super::is_last_resort(f) && scene.session.is_below(f.blocked.pid, pid))
         .min_by_key(|f| super::order(f))
 }
 
@@ -110,7 +149,7 @@ fn behind_lock(scene: &Scene<'_>, finding: &Finding, holder: &Holder, root: Find
 }
 
 /// The name of the other end, or its address, with the port where that is not an ordinary one.
-fn name_of(peer: &Peer) -> Option<String> {
+pub(super) fn name_of(peer: &Peer) -> Option<String> {
     let address = || match (peer.address.clone()?, peer.port) {
         (address, Some(80 | 443) | None) => Some(address),
         (address, Some(port)) if address.contains(':') => Some(format!("[{address}]:{port}")),
@@ -189,6 +228,7 @@ fn from(scene: &Scene<'_>, top: Pid, mut finding: Finding) -> Finding {
         return finding;
     };
     let down: Vec<Pid> = above.iter().copied().chain([first]).collect();
+    take_modules(scene, &down, &mut finding);
     let words: Vec<String> = down
         .iter()
         .enumerate()
@@ -210,6 +250,26 @@ fn from(scene: &Scene<'_>, top: Pid, mut finding: Finding) -> Finding {
     });
     finding.chain.splice(0..0, links.collect::<Vec<_>>());
     finding
+}
+
+/// What a goroutine that waits for one of these processes works on is what the wait is for.
+fn take_modules(scene: &Scene<'_>, down: &[Pid], finding: &mut Finding) {
+    if !finding.modules.is_empty() {
+        return;
+    }
+    let modules = down.windows(2).find_map(|pair| match pair {
+        [parent, child] => {
+            let go = scene.session.state_of(*parent)?.go.as_ref()?;
+            awaited::child(go, child.0).map(|(_, modules)| modules)
+        }
+        _ => None,
+    });
+    for module in modules.into_iter().flatten() {
+        finding.modules_total += 1;
+        let fact = Fact { label: "module".to_owned(), lines: vec![text::module(&module)] };
+        finding.facts.insert(finding.facts.len().min(1), fact);
+        finding.modules.push(module);
+    }
 }
 
 /// The processes from `top` down to the parent of `pid`; none where `pid` is not below. `git remote-https`, which does nothing but

@@ -11,6 +11,7 @@
 
 use super::draft::Draft;
 use super::scene::Scene;
+use super::sits;
 use crate::event::{ProcessRole, ProcessState};
 use crate::report::{Confidence, Finding};
 
@@ -24,8 +25,9 @@ pub(super) fn examine(scene: &Scene<'_>) -> Vec<Finding> {
 /// A leaf below a go command that is none itself, and sleeps.
 fn waits(scene: &Scene<'_>, process: &ProcessState) -> bool {
     let session = scene.session;
-    let below_go = session.parent(process.pid).is_some_and(|p| scene.is_go(p));
     let telemetry = session.process(process.pid).is_some_and(|p| p.is_telemetry());
+    let below_go =
+        scene.go_above(process.pid).is_some_and(|go| scene.is_child_now(process.pid, go));
     process.in_tree
         && !telemetry
         && process.role != ProcessRole::Go
@@ -35,20 +37,23 @@ fn waits(scene: &Scene<'_>, process: &ProcessState) -> bool {
 }
 
 fn told(scene: &Scene<'_>, process: &ProcessState) -> Option<Finding> {
-    let thread = process.threads.iter().find(|t| t.syscall.is_some())?;
-    let call = &thread.syscall.as_ref()?.name;
+    let sits = sits::of(process)?;
     let pid = process.pid;
     let since = scene.session.movement.last_moved(scene.session.parent(pid)?);
     if scene.is_young(pid, since) {
         return None;
     }
-    let summary = format!("go waits for {}, which sits in {call}.", scene.command(pid));
-    let wchan = thread.wchan.as_ref().map(|w| format!(" (kernel: {w})")).unwrap_or_default();
+    let words = sits.words(scene, process);
+    let summary = format!("go waits for {}, which {words}.", scene.command(pid));
     Some(
         Draft::new(scene, "child-waiting", pid, since, summary)
             .confidence(Confidence::Possible)
-            .blocked(Some(thread.tid), call, None)
-            .seen(format!("{pid} sleeps in {call}{wchan}"), scene.now, "snapshot")
+            .blocked(Some(sits.tid), sits.call, sits.fd())
+            .seen(
+                format!("{pid} {words}, in {}{}", sits.call, sits.in_kernel()),
+                scene.now,
+                "snapshot",
+            )
             .limit("none: go waits for its children without end")
             .or_else("it is only slow")
             .remedy("see what it does:", Some(format!("sudo strace -f -p {pid}")))

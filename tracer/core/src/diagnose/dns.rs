@@ -15,10 +15,12 @@ pub(super) fn lookups<'a>(scene: &Scene<'a>) -> Vec<&'a Lookup> {
             l.questions.iter().any(|q| q.answer.as_ref().is_some_and(|(_, _, a)| !a.is_empty()))
         })
     };
+    let found = scene.session.found_lookups.iter().filter(|_| scene.is_stall());
     scene
         .session
         .lookups
         .iter()
+        .chain(found)
         .filter(|l| {
             if scene.is_stall() {
                 !l.is_over() && !scene.is_young(l.pid, l.since)
@@ -42,6 +44,12 @@ pub(super) fn draft<'a, 's>(
         .blocked(Some(lookup.tid).filter(|_| lookup.getaddrinfo), syscall, None)
         .fact("asked", [asked(lookup)])
         .role(Role::Resolver);
+    if let Some(goroutine) = lookup.goroutine {
+        made = made.goroutine(goroutine, "the answer");
+    }
+    if !lookup.modules.is_empty() {
+        made = made.modules(lookup.modules.clone());
+    }
     if let Some(server) = server {
         made = made.fact("server", [server_line(scene, lookup, server)]).peer(Peer {
             address: Some(server.ip().to_string()),
@@ -103,6 +111,13 @@ pub(super) fn times(scene: &Scene<'_>, questions: &[&Question]) -> String {
             times.push(t);
         }
     }
+    if questions.iter().all(|q| q.qtype.is_empty()) {
+        let first = times.iter().min().copied().unwrap_or(scene.now);
+        return match scene.now.since(first) {
+            Nanos(0) => "asked, and not answered yet".to_owned(),
+            _ => format!("asked {} ago, or longer", scene.exactly(first)),
+        };
+    }
     let said: Vec<String> = times.iter().rev().take(3).rev().map(|t| scene.exactly(*t)).collect();
     format!("asked {} ago", text::list(&said))
 }
@@ -140,8 +155,12 @@ fn proxies_end_here(scene: &Scene<'_>, lookup: &Lookup) -> &'static str {
     }
 }
 
-/// How sure: what was asked and not answered is seen; at the end only what the command said makes it sure.
+/// How sure: what was asked and not answered is seen; at the end only what the command said makes it sure. Of a socket that is
+/// open the question was not seen.
 pub(super) fn confidence(scene: &Scene<'_>, lookup: &Lookup) -> Confidence {
+    if lookup.name.is_empty() {
+        return Confidence::Likely;
+    }
     if scene.is_stall() || scene.said(&lookup.name).is_some() {
         Confidence::Certain
     } else {

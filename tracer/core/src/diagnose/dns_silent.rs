@@ -62,9 +62,17 @@ fn silent(scene: &Scene<'_>, lookup: &Lookup) -> Option<Finding> {
     };
     let made = made
         .or_else(other)
-        .remedy("ask it by hand:", Some(format!("dig @{ip} {}", super::paste::word(&lookup.name))))
+        .remedy(
+            "ask it by hand:",
+            Some(format!("dig @{ip} {}", super::paste::word(some_name(lookup)))),
+        )
         .remedy("no reply: change resolv.conf (docker: --dns ADDRESS)", None);
     Some(made.done())
+}
+
+/// A resolver that is silent answers for no name.
+fn some_name(lookup: &Lookup) -> &str {
+    if lookup.name.is_empty() { "example.com" } else { &lookup.name }
 }
 
 /// Go and libc wait for both addresses: one that is answered does not help.

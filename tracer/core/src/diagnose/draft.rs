@@ -83,6 +83,21 @@ impl<'a, 's> Draft<'a, 's> {
         self
     }
 
+    /// The goroutine that waits, and for what.
+    pub(super) fn goroutine(mut self, goid: u64, waits_for: &str) -> Self {
+        self.finding.blocked.goid = Some(goid);
+        let now = self.scene.now;
+        self.evidence(format!("goroutine {goid} waits for {waits_for}"), now, "snapshot")
+    }
+
+    /// The goroutine that sits in the system call of a thread, where these were read.
+    pub(super) fn goroutine_of(mut self, tid: Tid) -> Self {
+        let process = self.scene.session.state_of(self.finding.blocked.pid);
+        let mut all = process.and_then(|p| p.go.as_ref()).into_iter().flat_map(|go| &go.goroutines);
+        self.finding.blocked.goid = all.find(|g| g.tid == Some(tid)).map(|g| g.id);
+        self
+    }
+
     /// The file it is about.
     pub(super) fn path(mut self, path: &str) -> Self {
         self.finding.blocked.path = Some(path.to_owned());
@@ -140,6 +155,17 @@ impl<'a, 's> Draft<'a, 's> {
             link.waits_for = waits_for;
             link.because = because;
         }
+        self
+    }
+
+    /// Another link at the end of the chain.
+    pub(super) fn then(mut self, pid: Pid, waits_for: &str, because: &str) -> Self {
+        self.finding.chain.push(Link {
+            pid,
+            argv: self.scene.session.argv(pid),
+            waits_for: waits_for.to_owned(),
+            because: because.to_owned(),
+        });
         self
     }
 

@@ -3,8 +3,8 @@
 //! The server took the request, and its kernel acknowledged it, but no answer has begun. Module proxies do this while they fetch
 //! a module themselves; some never finish.
 //!
-//! **Seen by** data sent after the last bytes that were received, acknowledged, nothing back; and no byte of a module's zip
-//! written.
+//! **Seen by** a goroutine that waits for the head of a response; without that, data sent after the last bytes that were received,
+//! acknowledged, nothing back, and no byte of a module's zip written.
 //!
 //! **Limit** none: cmd/go sets no time limit on response headers (net/http's ResponseHeaderTimeout is 0).
 //!
@@ -24,7 +24,10 @@ pub(super) fn examine(scene: &Scene<'_>) -> Vec<Finding> {
     }
     groups(scene, Phase::Response)
         .iter()
-        .filter(|group| zip_in_flight::partial(scene, group.oldest).is_none())
+        .filter(|group| {
+            group.oldest.awaited().is_some()
+                || zip_in_flight::partial(scene, group.oldest).is_none()
+        })
         .map(|group| silent(scene, group))
         .chain(ambiguous(scene))
         .collect()
@@ -44,9 +47,12 @@ fn silent(scene: &Scene<'_>, group: &super::network::Group<'_>) -> Finding {
         Some(info) if info.unacked == 0 => "sent and acknowledged",
         _ => "sent",
     };
+    let goroutine = group.oldest.awaited().filter(|_| scene.session.is_attached());
+    let who = goroutine.map(|a| format!("; goroutine {} awaits headers", a.goroutine));
+    let who = who.unwrap_or_default();
     let made = draft(scene, "http-silent", group, summary)
         .blocked(None, "read", Some(group.oldest.fd))
-        .seen(format!("{what} {acked}; 0 bytes back for {quiet}"), since, "snapshot")
+        .seen(format!("{what} {acked}; 0 bytes back for {quiet}{who}"), since, "snapshot")
         .limit(scene.no_limit(group.oldest.pid))
         .confidence(sure(group.oldest));
     let made = match &group.oldest.request {
@@ -67,6 +73,9 @@ fn silent(scene: &Scene<'_>, group: &super::network::Group<'_>) -> Finding {
 /// A first request without a byte in answer is certain. After that, what was sent last may be an acknowledgement of HTTP/2 on
 /// a connection that is idle: the goroutines would tell. Of what left before gmtrace looked nothing is known.
 fn sure(connection: &Connection) -> Confidence {
+    if connection.awaited().is_some() {
+        return Confidence::Certain;
+    }
     match (asked(connection), connection.bytes_received()) {
         (true, 0) => Confidence::Certain,
         _ => Confidence::Likely,
@@ -77,7 +86,7 @@ fn sure(connection: &Connection) -> Confidence {
 fn asked(connection: &Connection) -> bool {
     let in_tls = connection.hello.is_some()
         && (connection.tls_reply.is_some() || connection.bytes_received() > 0);
-    connection.request.is_some() || in_tls
+    connection.request.is_some() || in_tls || connection.awaited().is_some()
 }
 
 /// TLS hides requests. Where the last bytes that came belong to the handshake (few, and at its time), and nothing came since,
@@ -85,6 +94,7 @@ fn asked(connection: &Connection) -> bool {
 fn ambiguous(scene: &Scene<'_>) -> Vec<Finding> {
     groups(scene, Phase::Receiving)
         .iter()
+        .filter(|group| group.oldest.awaited().is_none())
         .filter(|group| zip_in_flight::partial(scene, group.oldest).is_none())
         .filter(|group| zip_in_flight::only_handshake(group.oldest))
         .map(|group| Finding { confidence: idle::confidence(scene, group), ..silent(scene, group) })

@@ -13,7 +13,8 @@ pub(super) fn confidence(scene: &Scene<'_>, group: &Group<'_>) -> Confidence {
     let open = |c: &&Connection| c.pid == pid && c.closed.is_none() && !c.is_dns();
     let connections = session.connections.iter().chain(&session.found_connections);
     let alone = connections.filter(open).count() == 1;
-    let looks_up = session.lookups.iter().any(|l| l.pid == pid && !l.is_over());
+    let mut lookups = session.lookups.iter().chain(&session.found_lookups);
+    let looks_up = lookups.any(|l| l.pid == pid && !l.is_over());
     let mut locks = session.locks.iter().chain(&session.found_locks);
     let locked = locks.any(|l| l.pid == pid && l.ended.is_none());
     let role = session.role_of_process(pid);
@@ -36,7 +37,7 @@ pub(super) fn fold(scene: &Scene<'_>, found: &mut Vec<Finding>) {
     let (guesses, mut rest): (Vec<Finding>, Vec<Finding>) = found.drain(..).partition(is_guess);
     for guess in guesses {
         let open = |f: &&mut Finding| {
-            matches!(f.code.as_str(), "unknown" | "child-waiting")
+            matches!(f.code.as_str(), "unknown" | "child-waiting" | "not-go")
                 && scene.session.is_below(f.blocked.pid, guess.blocked.pid)
         };
         match rest.iter_mut().find(open) {

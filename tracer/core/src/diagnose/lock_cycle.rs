@@ -1,6 +1,7 @@
 //! # lock-cycle: processes wait for each other's locks
 //!
-//! Each holds a lock that the other one needs, and both wait: neither will ever go on. The go command takes its locks in an order that
+//! Each holds a lock that the other one needs, and both wait: neither will ever go on. One of them may also hold the lock while it
+//! waits for the end of the other one, or for its answer. The go command takes its locks in an order that
 //! cannot do this by itself; a program around it that locks the same files can.
 //!
 //! **Seen by** the kernel's lock table and the open files of each process, followed until a process comes up for the second time.
@@ -23,7 +24,8 @@ pub(super) fn closed(scene: &Scene<'_>, finding: &Finding, back: Pid, path: &[Pi
     let mut cycle = finding.clone();
     cycle.code = "lock-cycle".to_owned();
     let (one, other) = (scene.command(back), scene.command(finding.blocked.pid));
-    cycle.summary = format!("{one} and {other} wait for each other's locks.");
+    let locks = if path.len() == 2 && path.contains(&back) { "'s locks" } else { "" };
+    cycle.summary = format!("{one} and {other} wait for each other{locks}.");
     let names: Vec<String> = path.iter().map(|pid| scene.command(*pid)).collect();
     cycle.evidence.push(Evidence {
         text: format!("{} > {one}", names.join(" > ")),

@@ -99,6 +99,7 @@ fn held(scene: &Scene<'_>, wait: &LockWait) -> Option<Finding> {
         .fact("lock", [wait.path.clone()])
         .seen(format!("kernel lock table: {seen}"), scene.now, "snapshot")
         .blocked(Some(wait.tid), syscall(wait.kind), Some(wait.fd))
+        .goroutine_of(wait.tid)
         .link(
             format!("{what}, held by {}", scene.command(holder.pid)),
             format!("lock table: {seen}"),

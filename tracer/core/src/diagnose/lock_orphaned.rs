@@ -56,6 +56,7 @@ fn told(scene: &Scene<'_>, snapshot: &Snapshot, wait: &LockWait) -> Finding {
     let mut made = Draft::new(scene, "lock-orphaned", wait.pid, wait.since, summary)
         .confidence(Confidence::Likely)
         .blocked(Some(wait.tid), syscall(wait.kind), Some(wait.fd))
+        .goroutine_of(wait.tid)
         .lock(&wait.path, kind(wait.kind), Vec::new())
         .fact("lock", [wait.path.clone()])
         .seen(seen, scene.now, "snapshot")

@@ -3,18 +3,22 @@
 //! A rule says what keeps *one process* waiting, or what made it fail. [`chain`] then follows locks and children from the
 //! command to the root, which gives the code.
 
+pub mod attached;
 mod chain;
 mod dns;
 mod dns_said;
 mod draft;
+mod far;
 mod idle;
 mod network;
+mod other_end;
 mod paste;
 mod place;
 mod refusal;
 mod said;
 mod scene;
 mod silent;
+mod sits;
 mod target;
 #[cfg(test)]
 mod tests;
@@ -97,14 +101,21 @@ rules! {
     lock_cycle = "lock-cycle",
     lock_orphaned = "lock-orphaned",
     lock_unsupported = "lock-unsupported",
+    prompt = "prompt",
+    pipe_held = "pipe-held",
     child_failed = "child-failed",
+    helper_silent = "helper-silent",
     child_waiting = "child-waiting",
+    goroutines_deadlocked = "goroutines-deadlocked",
+    starved = "starved",
+    cache_corrupt = "cache-corrupt",
     modules_off = "modules-off",
     no_go_mod = "no-go-mod",
     nothing_to_download = "nothing-to-download",
     goproxy_off = "goproxy-off",
     vendored = "vendored",
     trace_incomplete = "trace-incomplete",
+    not_go = "not-go",
     unknown = "unknown",
 }
 
@@ -158,22 +169,27 @@ fn class(f: &Finding) -> u8 {
     match f.code.as_str() {
         // It is about safety, and what else went wrong may come from it.
         "checksum-mismatch" => 0,
-        "stopped" | "frozen" | "throttled" | "fs-blocked" | "disk-full" | "killed"
+        "stopped" | "frozen" | "throttled" | "starved" | "fs-blocked" | "disk-full" | "killed"
             if f.confidence > Confidence::Possible =>
         {
             1
         }
-        "killed" | "fallback-blocked" | "child-waiting" => 3,
+        "killed" | "fallback-blocked" | "child-waiting" | "not-go" | "starved" => 3,
         _ if idle::is_guess(f) => 4,
         _ => 2,
     }
+}
+
+/// Whether a finding says no more than that nothing moves.
+fn is_last_resort(f: &Finding) -> bool {
+    matches!(f.code.as_str(), "unknown" | "not-go")
 }
 
 /// `unknown` is said only where no rule explains a stall or a failure, `child-waiting` only of a child that no other rule is
 /// about.
 fn drop_unknown(scene: &Scene<'_>, found: &mut Vec<Finding>) {
     let explains = |f: &Finding| {
-        !matches!(f.code.as_str(), "unknown" | "child-waiting")
+        !matches!(f.code.as_str(), "unknown" | "child-waiting" | "not-go")
             && !idle::is_guess(f)
             && matches!(f.state, FindingState::Stalled | FindingState::Failed)
     };
@@ -186,7 +202,23 @@ fn drop_unknown(scene: &Scene<'_>, found: &mut Vec<Finding>) {
     found.retain(|f| !idle::is_guess(f) || !sure.contains(&f.blocked.pid));
     let about: Vec<_> = found.iter().filter(|f| explains(f)).map(|f| f.blocked.pid).collect();
     found.retain(|f| f.code != "child-waiting" || !about.contains(&f.blocked.pid));
-    let explained = |f: &Finding| f.code == "child-waiting" || explains(f);
+    // A helper that waits for something itself is explained by that.
+    let better: Vec<_> = found
+        .iter()
+        .filter(|f| explains(f) && f.code != "helper-silent" && f.confidence > Confidence::Possible)
+        .map(|f| f.blocked.pid)
+        .collect();
+    let below = |pid| better.iter().any(|other| scene.session.is_below(*other, pid));
+    found.retain(|f| f.code != "helper-silent" || !below(f.blocked.pid));
+    let of_helpers: Vec<_> =
+        found.iter().filter(|f| f.code == "helper-silent").map(|f| f.blocked.pid).collect();
+    let of_helper = |pid| of_helpers.iter().any(|helper| scene.session.is_below(pid, *helper));
+    found.retain(|f| f.code != "child-waiting" || !of_helper(f.blocked.pid));
+    if found.iter().any(explains) {
+        found.retain(|f| f.code != "not-go");
+    }
+    let explained =
+        |f: &Finding| matches!(f.code.as_str(), "child-waiting" | "not-go") || explains(f);
     if found.iter().any(explained) {
         found.retain(|f| f.code != "unknown");
     }

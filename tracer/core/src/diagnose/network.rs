@@ -5,6 +5,7 @@ use super::said;
 use super::scene::Scene;
 use super::target::Target;
 use crate::report::{Confidence, Finding, Role};
+use crate::session::awaited::{Await, Awaited};
 use crate::session::{Connection, Phase};
 use crate::text;
 use crate::units::{Nanos, Pid};
@@ -17,13 +18,16 @@ pub(super) struct Group<'a> {
     pub(super) count: usize,
     /// The other end.
     pub(super) target: Target,
+    /// The modules that goroutines wait for on them.
+    pub(super) modules: Vec<String>,
 }
 
 impl<'a> Group<'a> {
     /// One connection alone.
     pub(super) fn of(scene: &Scene<'a>, connection: &'a Connection) -> Group<'a> {
         let target = Target::of(scene, connection);
-        Group { oldest: connection, count: 1, target }
+        let modules = connection.awaited().map(|a| a.modules.clone()).unwrap_or_default();
+        Group { oldest: connection, count: 1, target, modules }
     }
 
     /// Since when the oldest waits.
@@ -54,16 +58,17 @@ pub(super) fn groups<'a>(scene: &Scene<'a>, phase: Phase) -> Vec<Group<'a>> {
         match same {
             Some(group) => {
                 group.count += 1;
+                for module in connection.awaited().iter().flat_map(|a| &a.modules) {
+                    if !group.modules.contains(module) {
+                        group.modules.push(module.clone());
+                    }
+                }
                 // The failure of a run is the newest one; a stall lasts as long as its oldest wait.
                 if scene.is_stall() == (connection.waiting_since() < group.since()) {
                     group.oldest = connection;
                 }
             }
-            None => groups.push(Group {
-                oldest: connection,
-                count: 1,
-                target: Target::of(scene, connection),
-            }),
+            None => groups.push(Group::of(scene, connection)),
         }
     }
     groups
@@ -108,9 +113,35 @@ pub(super) fn draft<'a, 's>(
     let made = Draft::new(scene, code, group.oldest.pid, group.since(), summary)
         .connection(group.oldest, &group.target)
         .confidence(confidence(scene, group.oldest));
+    let made = match group.oldest.awaited() {
+        Some(awaited) => made.goroutine(awaited.goroutine, &words(awaited)),
+        None => made,
+    };
+    if !group.modules.is_empty() {
+        return made.modules(group.modules.clone());
+    }
     match asked_module(scene, group.oldest) {
         Some(module) if !made.has_modules() => made.modules(vec![module]),
         _ => made,
+    }
+}
+
+/// `the response to GET https://proxy.example.com/...`.
+fn words(awaited: &Awaited) -> String {
+    let request = match (&awaited.method, &awaited.url) {
+        (Some(method), Some(url)) => format!(" to {method} {url}"),
+        (None, Some(url)) => format!(" to {url}"),
+        _ => String::new(),
+    };
+    let host = awaited.host.as_ref().map(|host| format!(" with {host}")).unwrap_or_default();
+    match awaited.what {
+        Await::Idle => "nothing here".to_owned(),
+        Await::LookUp => "an address".to_owned(),
+        Await::Connect => format!("a connection{host}"),
+        Await::Tunnel => format!("a web proxy, for a connection{host}"),
+        Await::Handshake => format!("the TLS handshake{host}"),
+        Await::Response => format!("the response{request}"),
+        Await::Body => "the rest of a response".to_owned(),
     }
 }
 
@@ -130,9 +161,13 @@ pub(super) fn way_round(scene: &Scene<'_>, pid: Pid, target: &Target) -> Option<
 /// The same, by role.
 pub(super) fn way_round_role(scene: &Scene<'_>, pid: Pid, role: Role) -> Option<(String, String)> {
     let words = scene.paste(pid);
+    // A module proxy that asks another one is no go command, and has settings of its own.
+    if role != Role::WebProxy && !scene.is_go(pid) {
+        return None;
+    }
     match role {
         Role::ModuleProxy | Role::Redirect => {
-            let text = match scene.modules(pid).is_empty() {
+            let text = match scene.locked_modules(pid).is_empty() {
                 true => "another way to the same modules:",
                 false => "Ctrl-C first (a second go would queue behind this one), then",
             };

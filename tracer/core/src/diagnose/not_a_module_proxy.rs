@@ -37,6 +37,12 @@ pub(super) fn examine(scene: &Scene<'_>) -> Vec<Finding> {
     }
     let page = html_page(scene);
     let complaint = COMPLAINTS.iter().find_map(|(what, sure)| Some((scene.said(what)?, *sure)));
+    // Where nobody was asked, it came from the cache.
+    let complaint = complaint.filter(|((_, pid, line), _)| {
+        !line.contains("parsing go.mod: missing module line") || asked_somebody(scene, *pid)
+    });
+    // What is unpacked lay in the cache already, with the hash it should have.
+    let complaint = complaint.filter(|((_, _, line), _)| !line.contains("unzip /"));
     let found = match (complaint, page) {
         (Some(((t, pid, line), sure)), page) => {
             let sure = if page.is_some() { Confidence::Certain } else { sure };
@@ -75,6 +81,13 @@ fn url_of(connection: &Connection) -> Option<Url> {
 }
 
 /// Where go names no server, there may be only one it can be.
+/// Whether a process, or what it started, connected to anybody; without events nobody knows.
+pub(super) fn asked_somebody(scene: &Scene<'_>, pid: Pid) -> bool {
+    let session = scene.session;
+    let own = |c: &&Connection| !c.is_dns() && session.is_below(c.pid, pid);
+    session.header.backend.name == "proc" || session.connections.iter().any(|c| own(&c))
+}
+
 fn only_proxy(scene: &Scene<'_>, pid: Pid) -> Option<Url> {
     let entries = said::entries(scene, pid);
     let mut proxies = entries.iter().filter(|e| matches!(e.kind, ProxyKind::Url { .. }));

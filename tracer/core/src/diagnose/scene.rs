@@ -1,8 +1,10 @@
 //! What a rule looks at: the session at one moment, and questions that many rules ask of it.
 
-use crate::event::{Exit, ProcessRole, ProcessState, SnapshotCause, Syscall, ThreadState};
+use crate::event::{
+    Exit, Goroutine, ProcessRole, ProcessState, SnapshotCause, Syscall, ThreadState,
+};
 use crate::report::FindingState;
-use crate::session::{Connection, Phase, Session};
+use crate::session::{Connection, LockWait, Phase, Session};
 use crate::settings::{CachePath, CachePathKind, module_of_lock_path};
 use crate::text::{self, Style};
 use crate::units::{Nanos, Pid};
@@ -86,26 +88,27 @@ impl<'a> Scene<'a> {
             .collect()
     }
 
-    /// The modules `pid` works on, as far as the version locks it holds or waits for tell: `path@version`.
+    /// The modules `pid` works on, as far as its goroutines tell, and the version locks it holds or waits for: `path@version`.
     pub fn modules(&self, pid: Pid) -> Vec<String> {
-        let held =
-            self.session.state_of(pid).into_iter().flat_map(|p| &p.descriptors).filter_map(|d| {
-                match &d.target {
-                    crate::event::DescriptorTarget::File(path) => Some(path.as_str()),
-                    _ => None,
-                }
-            });
-        let asked = self
-            .session
-            .locks
-            .iter()
-            .filter(|l| l.pid == pid && l.ended.is_none())
-            .map(|l| l.path.as_str());
-        let mut modules: Vec<String> =
-            held.chain(asked).filter_map(|path| self.module_of(pid, path)).collect();
+        let go = self.session.state_of(pid).and_then(|p| p.go.as_ref());
+        let goroutines = go.into_iter().flat_map(|go| &go.goroutines);
+        let versioned = goroutines.filter_map(Goroutine::worked_on).filter(|m| m.contains('@'));
+        let mut modules: Vec<String> = versioned.chain(self.locked_modules(pid)).collect();
         modules.sort();
         modules.dedup();
         modules
+    }
+
+    /// The modules whose version locks `pid` holds or waits for: `path@version`.
+    pub fn locked_modules(&self, pid: Pid) -> Vec<String> {
+        let descriptors = self.session.state_of(pid).into_iter().flat_map(|p| &p.descriptors);
+        let held = descriptors.filter_map(|d| match &d.target {
+            crate::event::DescriptorTarget::File(path) => Some(path.as_str()),
+            _ => None,
+        });
+        let waits = |l: &&LockWait| l.pid == pid && l.ended.is_none();
+        let asked = self.session.locks.iter().filter(waits).map(|l| l.path.as_str());
+        held.chain(asked).filter_map(|path| self.module_of(pid, path)).collect()
     }
 
     /// The module that a version lock is for, as `path@version`.
@@ -149,17 +152,88 @@ impl<'a> Scene<'a> {
     }
 
     /// Whether a wait of `pid` is too young to be called one: what nothing is known to be wrong with goes on in a moment. A command
-    /// in which nothing moves has no young waits: the newest may be one of many attempts.
+    /// in which nothing moves has no young waits: the newest may be one of many attempts. Of what was found running there is no
+    /// knowing; a second reading tells.
     pub fn is_young(&self, pid: Pid, since: Nanos) -> bool {
         let threshold = self.session.header.stall_after_ns;
         let asked = self.session.snapshot.as_ref().is_some_and(|(_, s)| {
             s.cause == SnapshotCause::Asked && self.session.processes.contains_key(&pid)
         });
-        if !self.is_stall() || asked || self.now.since(since) >= threshold {
+        if !self.is_stall()
+            || asked
+            || self.session.is_attached()
+            || self.now.since(since) >= threshold
+        {
             return false;
         }
         let stalled = self.session.stalled(self.now, threshold);
         !stalled.iter().any(|above| self.session.is_below(pid, *above))
+    }
+
+    /// The nearest go command above `pid`.
+    pub fn go_above(&self, pid: Pid) -> Option<Pid> {
+        let mut at = self.session.parent(pid)?;
+        for _ in 0..64 {
+            if self.is_go(at) {
+                return Some(at);
+            }
+            at = self.session.parent(at).filter(|parent| parent.0 > 0)?;
+        }
+        None
+    }
+
+    /// Whether `pid` is still below `ancestor`, by the newest snapshot: what loses its parent belongs to another.
+    pub fn is_child_now(&self, pid: Pid, ancestor: Pid) -> bool {
+        let mut at = pid;
+        for _ in 0..64 {
+            match self.session.state_of(at).map(|p| p.ppid) {
+                Some(parent) if parent == ancestor => return true,
+                Some(parent) if parent.0 > 0 => at = parent,
+                _ => return false,
+            }
+        }
+        false
+    }
+
+    /// Since when nothing is known to have moved in `pid`: for one outside of the tree, since the snapshot.
+    pub fn still_since(&self, pid: Pid) -> Nanos {
+        match self.session.movement.last_moved(pid) {
+            Nanos(0) => self.session.moved_above(pid).unwrap_or(self.now),
+            moved => moved,
+        }
+    }
+
+    /// The child of `pid` that ended last: `git ls-remote`.
+    pub fn last_child(&self, pid: Pid) -> Option<String> {
+        let mut ended = self.session.ended.iter().rev();
+        let child = ended.find(|p| p.ppid == pid && p.exec.is_some() && !p.is_telemetry())?;
+        let argv = &child.exec.as_ref()?.argv;
+        let (program, words) = argv.split_first()?;
+        let name = program.rsplit('/').next().unwrap_or(program);
+        let does = words.first().filter(|word| name == "git" && !word.starts_with('-'));
+        Some(std::iter::once(name).chain(does.map(String::as_str)).collect::<Vec<_>>().join(" "))
+    }
+
+    /// Whether a terminal shows what is typed; none where that could not be read.
+    pub fn shows_what_is_typed(&self, terminal: &str) -> Option<bool> {
+        let (_, snapshot) = self.session.snapshot.as_ref()?;
+        snapshot.terminals.iter().find(|t| t.name == terminal).map(|t| t.echo)
+    }
+
+    /// `go list ./... (pid 41190), started by gopls (pid 3300)`.
+    pub fn command_and_starter(&self, pid: Pid) -> String {
+        let starter = self.session.state_of(pid).and_then(|p| p.started_by.as_ref());
+        // Whoever loses its parent goes to the first process, which started nothing of it.
+        let starter = starter.filter(|s| s.pid.0 != 1);
+        let started = starter.map(|s| format!(", started by {} (pid {})", s.name, s.pid));
+        format!("{}{}", self.command(pid), started.unwrap_or_default())
+    }
+
+    /// The program's own name: `ssh`.
+    pub fn name(&self, pid: Pid) -> String {
+        let argv = self.session.argv(pid);
+        let program = argv.first().map_or("?", String::as_str);
+        program.rsplit('/').next().unwrap_or(program).to_owned()
     }
 
     /// The limit of a wait that cmd/go sets none on.

@@ -2,8 +2,10 @@
 
 use super::scene::Scene;
 use crate::report::{OtherAddress, Peer, Role, TcpFacts};
-use crate::session::{Connection, Phase, Request};
+use crate::session::awaited::Await;
+use crate::session::{Connection, Phase};
 use crate::settings;
+use crate::units::Pid;
 use std::net::{IpAddr, SocketAddr};
 
 /// The other end of a connection, named.
@@ -30,6 +32,7 @@ impl Target {
         let port = connection.peer.port();
         let names = scene.session.names_of(ip);
         let asked = connection.asked_host().filter(|_| !connection.is_tunnel());
+        let asked = asked.or_else(|| awaited_host(scene, connection));
         // An address in a URL is no name.
         let named =
             asked.clone().filter(|host| host.trim_matches(['[', ']']).parse::<IpAddr>().is_err());
@@ -39,7 +42,12 @@ impl Target {
             .iter()
             .filter_map(|m| m.split_once('@').map(|(path, _)| path.to_owned()))
             .collect();
-        let path = connection.request.as_ref().filter(|r| r.method != "CONNECT").and_then(path_of);
+        let awaited = connection.awaited().and_then(|a| url::Url::parse(a.url.as_ref()?).ok());
+        let first = connection.request.as_ref().filter(|r| r.method != "CONNECT");
+        let path = match &awaited {
+            Some(url) => Some(path_of(url)),
+            None => first.and_then(|r| url::Url::parse(&r.url).ok()).map(|url| path_of(&url)),
+        };
         let facts = settings::Connection {
             host: asked.as_deref(),
             address: Some(ip),
@@ -48,7 +56,8 @@ impl Target {
             path: path.as_deref(),
             process: scene.session.role_of_process(connection.pid),
             modules: &modules,
-            after_proxy_response: before(scene, connection).is_some(),
+            after_proxy_response: led_from(connection).is_some()
+                || before(scene, connection).is_some(),
         };
         let guess = scene
             .session
@@ -62,7 +71,11 @@ impl Target {
             Some(g) => g.why.clone(),
             None => String::new(),
         };
-        let scheme = if plain { "http" } else { "https" };
+        let scheme = match &awaited {
+            Some(url) if url.scheme() == "http" => "http",
+            None if plain => "http",
+            _ => "https",
+        };
         let host = match &guess {
             Some(g) if g.role == Role::Vcs => host.or_else(|| git_host(scene, connection)),
             _ => host,
@@ -150,28 +163,74 @@ impl Target {
 
 /// The host in the URL that git was told, where the connection can be the one to it: same port, and no web proxy between.
 fn git_host(scene: &Scene<'_>, connection: &Connection) -> Option<String> {
-    let env = &scene.session.settings_for(connection.pid)?.env;
-    let proxied = ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"]
-        .iter()
-        .any(|name| env.get(*name).is_some_and(|setting| !setting.value.is_empty()));
+    let proxied = is_proxied(scene, connection.pid);
     let argv = scene.session.argv(connection.pid);
     let mut urls = argv.iter().filter_map(|word| url::Url::parse(word).ok());
     let url = urls.find(|url| url.port_or_known_default() == Some(connection.peer.port()))?;
     url.host_str().filter(|_| !proxied).map(str::to_owned)
 }
 
+/// The host in the words of ssh or git: of the first URL, or of the first word of ssh that is no option.
+pub(super) fn host_in_words(argv: &[String]) -> Option<String> {
+    let (program, words) = argv.split_first()?;
+    let mut urls = words.iter().filter_map(|word| url::Url::parse(word).ok());
+    if let Some(host) = urls.find_map(|url| url.host_str().map(str::to_owned)) {
+        return Some(host);
+    }
+    if program.rsplit('/').next() != Some("ssh") {
+        return None;
+    }
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        let Some(option) = word.strip_prefix('-') else {
+            let host = word.rsplit('@').next().unwrap_or(word);
+            return (!host.is_empty()).then(|| host.to_owned());
+        };
+        // Options of ssh(1) that have their value in the next word.
+        if option.len() == 1 && "BbcDEeFIiJLlmOoPpQRSWw".contains(option) {
+            words.next();
+        }
+    }
+    None
+}
+
 /// Path and query of a request's URL.
-fn path_of(request: &Request) -> Option<String> {
-    let url = url::Url::parse(&request.url).ok()?;
-    Some(match url.query() {
+fn path_of(url: &url::Url) -> String {
+    match url.query() {
         Some(query) => format!("{}?{query}", url.path()),
         None => url.path().to_owned(),
-    })
+    }
+}
+
+/// The host that goroutines want of a connection, unless a web proxy may be between: then it is not the one at the other end.
+fn awaited_host(scene: &Scene<'_>, connection: &Connection) -> Option<String> {
+    let awaited = connection.awaited().filter(|a| a.what != Await::Tunnel)?;
+    if connection.is_tunnel() || is_proxied(scene, connection.pid) {
+        return None;
+    }
+    let by_url = || url::Url::parse(awaited.url.as_ref()?).ok()?.host_str().map(str::to_owned);
+    let dialled = awaited.host.as_ref().and_then(|host| host.rsplit_once(':'));
+    dialled.map(|(host, _)| host.to_owned()).or_else(by_url)
+}
+
+/// Whether a web proxy is set.
+fn is_proxied(scene: &Scene<'_>, pid: Pid) -> bool {
+    let env = scene.session.settings_for(pid).map(|settings| &settings.env);
+    ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"]
+        .iter()
+        .any(|name| env.and_then(|env| env.get(*name)).is_some_and(|s| !s.value.is_empty()))
+}
+
+/// The host that goroutines asked at first, where a redirect led them here.
+fn led_from(connection: &Connection) -> Option<String> {
+    let from = connection.awaited()?.redirected_from.as_ref()?;
+    url::Url::parse(from).ok()?.host_str().map(str::to_owned)
 }
 
 /// The server that had just answered this process when it began this connection: then a redirect led here.
 fn before<'a>(scene: &Scene<'a>, connection: &Connection) -> Option<&'a Connection> {
-    scene.session.connections.iter().rev().find(|c| {
+    let found = scene.session.found_connections.iter().filter(|c| c.pid == connection.pid);
+    scene.session.connections.iter().chain(found).rev().find(|c| {
         c.pid == connection.pid
             && c.peer != connection.peer
             && c.since < connection.since
@@ -182,6 +241,9 @@ fn before<'a>(scene: &Scene<'a>, connection: &Connection) -> Option<&'a Connecti
 
 /// `proxy.example.com redirected here`.
 fn redirect(scene: &Scene<'_>, connection: &Connection, host: Option<&str>) -> String {
+    if let Some(name) = led_from(connection) {
+        return format!("{name} redirected here");
+    }
     let Some(from) = before(scene, connection) else { return "a redirect led here".to_owned() };
     let location = from.response.as_ref().and_then(|r| url::Url::parse(r.location.as_ref()?).ok());
     let seen = location.is_some_and(|url| url.host_str() == host);

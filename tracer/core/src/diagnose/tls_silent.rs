@@ -30,7 +30,7 @@ pub(super) fn examine(scene: &Scene<'_>) -> Vec<Finding> {
                 "{name} accepted a connection {} ago and is silent in TLS.",
                 scene.ago(since)
             );
-            let size = hello.map_or(0, |h| h.size);
+            let size = group.oldest.hello_size().unwrap_or_default();
             let sent = match size {
                 0 => "TLS began".to_owned(),
                 size => format!("ClientHello of {size} bytes sent"),
@@ -75,7 +75,8 @@ pub(super) fn examine(scene: &Scene<'_>) -> Vec<Finding> {
 /// That TLS began is known where its first message was seen; else the port says so.
 fn sure(scene: &Scene<'_>, group: &super::network::Group<'_>) -> Confidence {
     let known = confidence(scene, group.oldest);
-    if group.oldest.hello.is_some() { known } else { known.min(Confidence::Likely) }
+    let seen = group.oldest.hello.is_some() || group.oldest.awaited().is_some();
+    if seen { known } else { known.min(Confidence::Likely) }
 }
 
 /// Go takes the first address that connects: IPv6 may be silent in TLS where IPv4 would answer (hang-cases 21).

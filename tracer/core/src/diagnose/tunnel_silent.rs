@@ -20,7 +20,9 @@ pub(super) fn examine(scene: &Scene<'_>) -> Vec<Finding> {
             group.target.role = Some(Role::WebProxy);
             let since = group.since();
             let name = group.target.name();
-            let to = group.oldest.request.as_ref().map(|r| r.url.clone()).unwrap_or_default();
+            let connect = group.oldest.request.as_ref().map(|r| r.url.clone());
+            let dialled = || group.oldest.awaited().and_then(|a| a.host.clone());
+            let to = connect.or_else(dialled).unwrap_or_default();
             let summary = format!(
                 "web proxy {name} was asked for {to} {} ago and is silent.",
                 scene.ago(since)

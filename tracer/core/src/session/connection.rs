@@ -1,8 +1,11 @@
 //! Connections, from the call to connect(2) to their last counters.
 
-use super::{Bodies, Session};
+use super::awaited::{self, Await, Awaited, Known};
+use super::{Bodies, Lookup, Session};
 use crate::decode::sockaddr::Address;
-use crate::event::{Event, Sample, Snapshot, TcpInfo, TcpSample, TlsReply, Transport, What};
+use crate::event::{
+    DescriptorTarget, Event, Sample, Snapshot, TcpInfo, TcpSample, TlsReply, Transport, What,
+};
 use crate::units::{Fd, Inode, Nanos, Pid, Tid};
 use std::cmp::Ordering;
 use std::net::SocketAddr;
@@ -44,6 +47,8 @@ pub struct Connection {
     pub closed: Option<Nanos>,
     /// What arrived on it in one piece.
     pub bodies: Bodies,
+    /// What its process's goroutines waited for on it when they were last read.
+    pub known: Option<Known>,
     /// Whether the last counters are exact (from the kernel's destroy message) or sampled.
     pub exact: bool,
 }
@@ -106,6 +111,8 @@ pub enum Phase {
     Receiving,
     /// Nothing was ever sent: a spare connection.
     Unused,
+    /// No goroutine waits for anything on it.
+    Idle,
 }
 
 impl Connection {
@@ -122,6 +129,13 @@ impl Connection {
     /// Whether it goes to a resolver.
     pub fn is_dns(&self) -> bool {
         self.peer.port() == 53
+    }
+
+    /// Whether it is open and something is waited for on it, as far as the kernel's counters tell.
+    pub fn waits(&self) -> bool {
+        let idle =
+            matches!(self.phase(), Phase::Receiving | Phase::Unused | Phase::Refused | Phase::Idle);
+        self.closed.is_none() && !idle && !self.is_dns()
     }
 
     /// Whether the attempt succeeded, as far as is known.
@@ -149,6 +163,17 @@ impl Connection {
         url::Url::parse(&request.url).ok()?.host_str().map(str::to_owned)
     }
 
+    /// The size of the ClientHello: as it was seen; or all that was sent and acknowledged, where goroutines say that the handshake
+    /// is waited for and nothing has come back.
+    pub fn hello_size(&self) -> Option<u32> {
+        if let Some(hello) = &self.hello {
+            return Some(hello.size);
+        }
+        let info = self.info().filter(|i| i.bytes_received == 0 && i.unacked == 0)?;
+        self.awaited().filter(|awaited| awaited.what == Await::Handshake)?;
+        u32::try_from(info.bytes_acked).ok().filter(|size| *size > 0)
+    }
+
     /// What the connection waits for, as far as the kernel's counters tell.
     pub fn phase(&self) -> Phase {
         if self.failure().is_some() {
@@ -157,10 +182,13 @@ impl Connection {
         if !self.is_established() {
             return Phase::Connecting;
         }
-        let Some(info) = self.info() else { return self.phase_by_events() };
-        if is_dead_path(info) {
+        if self.info().is_some_and(is_dead_path) {
             return Phase::DeadPath;
         }
+        if let Some(phase) = self.awaited().and_then(phase_of) {
+            return phase;
+        }
+        let Some(info) = self.info() else { return self.phase_by_events() };
         if info.bytes_received == 0 {
             return self.phase_by_events();
         }
@@ -169,6 +197,12 @@ impl Connection {
             return Phase::Handshake;
         }
         if asked_last(info) { Phase::Response } else { Phase::Receiving }
+    }
+
+    /// What goroutines wait for on it, where they were read and nothing has come since.
+    pub fn awaited(&self) -> Option<&Awaited> {
+        let known = self.known.as_ref()?;
+        (self.bytes_received() == known.received).then_some(&known.awaited)
     }
 
     /// Whether the first request was a CONNECT to a web proxy.
@@ -216,7 +250,7 @@ impl Connection {
             Phase::Receiving => {
                 self.last_received().or(self.received_at).or(decided).unwrap_or(self.since)
             }
-            Phase::Unused => decided.unwrap_or(self.since),
+            Phase::Unused | Phase::Idle => decided.unwrap_or(self.since),
         }
     }
 
@@ -231,6 +265,18 @@ impl Connection {
         let (t, sample) = self.tcp.as_ref()?;
         (sample.tcp.bytes_received > 0)
             .then(|| t.since(Nanos::from_millis(sample.tcp.last_data_received_ms.into())))
+    }
+}
+
+/// The phase of a connection that stands, by what goroutines wait for on it.
+fn phase_of(awaited: &Awaited) -> Option<Phase> {
+    match awaited.what {
+        Await::Idle => Some(Phase::Idle),
+        Await::Tunnel => Some(Phase::Tunnel),
+        Await::Handshake => Some(Phase::Handshake),
+        Await::Response => Some(Phase::Response),
+        Await::Body => Some(Phase::Receiving),
+        Await::Connect | Await::LookUp => None,
     }
 }
 
@@ -361,6 +407,7 @@ impl Session {
             read_error: None,
             closed: None,
             bodies: Bodies::default(),
+            known: None,
             exact: false,
         });
     }
@@ -449,6 +496,36 @@ impl Session {
         }
         c.bodies.note(t, &tcp.tcp);
         c.tcp = Some((t, tcp.clone()));
+    }
+
+    /// What goroutines wait for, at the connections and look-ups of their processes.
+    pub(super) fn take_goroutines(&mut self, t: Nanos, snapshot: &Snapshot) {
+        for process in &snapshot.processes {
+            let Some(go) = process.go.as_ref().filter(|go| go.unreadable.is_none()) else {
+                continue;
+            };
+            let by_fd = awaited::of(go);
+            let at_socket = |socket: Option<Inode>| {
+                let target = DescriptorTarget::Socket(socket?);
+                let opened = process.descriptors.iter().find(|d| d.target == target)?;
+                by_fd.get(&opened.fd).cloned()
+            };
+            let found = self.found_connections.iter_mut();
+            for c in self.connections.iter_mut().chain(found) {
+                if c.pid == process.pid && c.closed.is_none() {
+                    let received = c.bytes_received();
+                    c.known = at_socket(c.socket).map(|awaited| Known { t, received, awaited });
+                }
+            }
+            let by_libc = awaited::getaddrinfo(go);
+            let open = |l: &&mut Lookup| l.pid == process.pid && !l.is_over();
+            for lookup in self.lookups.iter_mut().chain(&mut self.found_lookups).filter(open) {
+                let asked = lookup.questions.iter().rev().find_map(|q| at_socket(q.socket));
+                if let Some(asked) = asked.or_else(|| by_libc.clone()) {
+                    lookup.take_name(&asked);
+                }
+            }
+        }
     }
 
     /// A snapshot shows which sockets still exist.

@@ -1,15 +1,17 @@
 //! What only a snapshot shows: the connections and lock requests of processes whose system calls are not seen, such as the
 //! holder of a lock that was started elsewhere. Made anew from each snapshot.
 
-use super::{Connection, LockWait, Session};
+use super::{Connection, LockWait, Lookup, Question, Session};
 use crate::event::{
-    DescriptorTarget, LockKind, LockMode, ProcessState, Snapshot, Socket, Syscall, TcpSample,
-    ThreadState, Transport,
+    DescriptorTarget, KernelLock, LockKind, LockMode, ProcessRole, ProcessState, ResolverKind,
+    Snapshot, Socket, Syscall, TcpInfo, TcpSample, ThreadState, Transport,
 };
 use crate::units::{Fd, Nanos};
 
 /// Standard input, output and error may be sockets that were inherited: they are nobody's wait.
 const STANDARD: i32 = 2;
+/// Where name servers listen.
+const DNS: u16 = 53;
 
 impl Session {
     /// Takes the connections and lock requests of those whose events are not seen from a snapshot.
@@ -29,12 +31,28 @@ impl Session {
             }
         }
         self.found_connections = found;
-        let mut locks: Vec<LockWait> = processes().flat_map(|p| lock_waits(t, p)).collect();
+        let mut locks: Vec<LockWait> =
+            processes().flat_map(|p| lock_waits(t, p, snapshot)).collect();
         for lock in &mut locks {
             let same = |l: &&LockWait| l.tid == lock.tid && l.path == lock.path;
             lock.since = self.found_locks.iter().find(same).map_or(t, |known| known.since);
         }
         self.found_locks = locks;
+        let mut lookups: Vec<Lookup> = processes().filter_map(|p| lookup(t, p, snapshot)).collect();
+        for lookup in &mut lookups {
+            self.continue_lookup(lookup);
+        }
+        self.found_lookups = lookups;
+    }
+
+    /// A look-up at the same server that the snapshot before showed too goes on.
+    fn continue_lookup(&self, lookup: &mut Lookup) {
+        let Some(known) = self.found_lookups.iter().find(|l| l.pid == lookup.pid) else { return };
+        for question in &mut lookup.questions {
+            let same = known.questions.iter().find(|q| q.server == question.server);
+            question.t = same.map_or(question.t, |q| q.t);
+            lookup.since = lookup.since.min(question.t);
+        }
     }
 }
 
@@ -69,8 +87,11 @@ fn connection(t: Nanos, process: &ProcessState, fd: Fd, socket: &Socket) -> Opti
         "ESTABLISHED" => true,
         _ => return None,
     };
-    let since =
-        if established { t.since(Nanos::from_millis(tcp.last_data_sent_ms.into())) } else { t };
+    let since = if established {
+        t.since(Nanos::from_millis(tcp.last_data_sent_ms.into()))
+    } else {
+        t.since(asking(&tcp))
+    };
     Some(Connection {
         pid: process.pid,
         tid: process.pid.into(),
@@ -89,12 +110,91 @@ fn connection(t: Nanos, process: &ProcessState, fd: Fd, socket: &Socket) -> Opti
         read_error: None,
         closed: None,
         exact: false,
+        known: None,
         bodies: super::Bodies::default(),
     })
 }
 
-fn lock_waits(t: Nanos, process: &ProcessState) -> Vec<LockWait> {
+/// For how long a connection has been asked for, at least: the first SYN is sent again after a second, and none of the next
+/// ones comes sooner than that after the one before (RFC 6298; since Linux 6.5 the first four a second apart,
+/// tcp_syn_linear_timeouts of ip-sysctl).
+fn asking(tcp: &TcpInfo) -> Nanos {
+    Nanos::from_secs(tcp.retransmits.max(tcp.total_retransmits).into())
+}
+
+/// A datagram socket that is connected to a resolver, and has nothing to read: Go and libc open one for each question, and close
+/// it at the answer. Of other programs nothing is known.
+fn lookup(t: Nanos, process: &ProcessState, snapshot: &Snapshot) -> Option<Lookup> {
+    if process.role == ProcessRole::Other {
+        return None;
+    }
+    let asked = process.descriptors.iter().filter_map(|d| {
+        let DescriptorTarget::Socket(inode) = d.target else { return None };
+        let socket = snapshot.sockets.iter().find(|s| s.inode == inode)?;
+        let server = socket.peer.filter(|peer| peer.port() == DNS)?;
+        (socket.protocol == Transport::Udp && socket.receive_queue == 0).then(|| Question {
+            t,
+            server: Some(server),
+            socket: Some(inode),
+            id: 0,
+            qtype: String::new(),
+            answer: None,
+            error: None,
+        })
+    });
+    let questions: Vec<Question> = asked.collect();
+    let polls =
+        process.threads.iter().find(|t| t.syscall.as_ref().is_some_and(|call| call.name == "poll"));
+    (!questions.is_empty()).then(|| Lookup {
+        pid: process.pid,
+        tid: polls.map_or(process.pid.into(), |thread| thread.tid),
+        name: String::new(),
+        via: if polls.is_some() { ResolverKind::Libc } else { ResolverKind::Go },
+        questions,
+        since: t,
+        ended: None,
+        getaddrinfo: polls.is_some(),
+        goroutine: None,
+        modules: Vec::new(),
+    })
+}
+
+fn lock_waits(t: Nanos, process: &ProcessState, snapshot: &Snapshot) -> Vec<LockWait> {
+    if process.threads.iter().all(|thread| thread.syscall.is_none()) {
+        return listed_waits(t, process, snapshot);
+    }
     process.threads.iter().filter_map(|thread| lock_wait(t, process, thread)).collect()
+}
+
+/// Where the system calls of a process may not be read, the kernel's lock table says that it waits, and a holder's open file
+/// for what.
+fn listed_waits(t: Nanos, process: &ProcessState, snapshot: &Snapshot) -> Vec<LockWait> {
+    let waiting = snapshot.locks.iter().filter(|line| line.waiting && line.pid == process.pid);
+    waiting.filter_map(|line| listed_wait(t, process, line, snapshot)).collect()
+}
+
+fn listed_wait(
+    t: Nanos,
+    process: &ProcessState,
+    line: &KernelLock,
+    snapshot: &Snapshot,
+) -> Option<LockWait> {
+    let mut opened = snapshot.processes.iter().flat_map(|p| &p.descriptors);
+    let held = opened.find(|d| d.locks.iter().any(|lock| lock.file == line.file))?;
+    let DescriptorTarget::File(path) = &held.target else { return None };
+    let own = process.descriptors.iter().find(|d| d.target == held.target)?;
+    Some(LockWait {
+        pid: process.pid,
+        tid: process.pid.into(),
+        fd: own.fd,
+        path: path.clone(),
+        kind: line.kind,
+        mode: line.mode,
+        since: t,
+        ended: None,
+        result: None,
+        known_by: None,
+    })
 }
 
 fn lock_wait(t: Nanos, process: &ProcessState, thread: &ThreadState) -> Option<LockWait> {

@@ -5,6 +5,9 @@ use crate::event::{Event, KnownBy, LockKind, LockMode, What};
 use crate::settings::{CachePathKind, module_of_lock_path};
 use crate::units::{Fd, Nanos, Pid, Tid};
 
+/// The end of a wait that is looked for from time to time is seen too late; a wait that was seen to go on lasts this long.
+const SEEN_TO_WAIT: Nanos = Nanos::from_millis(100);
+
 /// A lock that took this long was waited for; a shorter one was free.
 const WAITED: Nanos = Nanos::from_millis(50);
 
@@ -94,7 +97,12 @@ impl Session {
         self.locks_taken += 1;
         // Thousands of locks are free when they are asked for: nothing to tell. An end that is only bounded from above by the
         // thread's next event says nothing about how long the call took.
-        let waited = t.since(lock.since) >= WAITED && known_by != KnownBy::Later;
+        let took = t.since(lock.since);
+        let waited = match known_by {
+            KnownBy::Later => false,
+            KnownBy::Sampled => took >= SEEN_TO_WAIT,
+            _ => took >= WAITED,
+        };
         if !waited {
             self.locks.remove(at);
         }

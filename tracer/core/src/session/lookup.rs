@@ -1,9 +1,16 @@
 //! DNS look-ups: one name asked by one process, over however many questions and servers.
 
 use super::Session;
+use super::awaited::Awaited;
 use crate::event::{Event, ResolverKind, What};
 use crate::units::{Inode, Nanos, Pid, Tid};
 use std::net::{IpAddr, SocketAddr};
+
+/// How many questions of one look-up are kept.
+const KEPT_QUESTIONS: usize = 64;
+
+/// How many addresses names are known of.
+const KEPT_ADDRESSES: usize = 4096;
 
 /// A name being looked up by a process.
 #[derive(Debug, Clone)]
@@ -22,6 +29,10 @@ pub struct Lookup {
     pub since: Nanos,
     /// When it was over: every type asked was answered, or the process went on or ended.
     pub ended: Option<Nanos>,
+    /// The goroutine that asks, and what it needs the address for, where these were read.
+    pub goroutine: Option<u64>,
+    /// The modules it is looked up for.
+    pub modules: Vec<String>,
     /// Whether getaddrinfo's footprint was seen (tracing-traps 2.4).
     pub getaddrinfo: bool,
 }
@@ -134,6 +145,9 @@ impl Session {
         if let Some(lookup) = same {
             lookup.ended = None;
             lookup.questions.push(question);
+            if lookup.questions.len() > KEPT_QUESTIONS {
+                lookup.questions.remove(1); // The first says since when.
+            }
             return;
         }
         let getaddrinfo = self.processes.get(&event.pid).and_then(|p| p.getaddrinfo);
@@ -146,6 +160,8 @@ impl Session {
             questions: vec![question],
             ended: None,
             getaddrinfo: getaddrinfo.is_some(),
+            goroutine: None,
+            modules: Vec::new(),
         });
     }
 
@@ -185,6 +201,9 @@ impl Session {
 
     fn learn_names(&mut self, name: &str, addresses: &[IpAddr]) {
         for address in addresses {
+            if self.names.len() >= KEPT_ADDRESSES && !self.names.contains_key(address) {
+                return;
+            }
             let names = self.names.entry(*address).or_default();
             names.retain(|n| n != name);
             names.push(name.to_owned());
@@ -196,6 +215,16 @@ impl Session {
 }
 
 impl Lookup {
+    /// The name that a goroutine asks for, and what for, of a look-up that was found.
+    pub(super) fn take_name(&mut self, asked: &Awaited) {
+        if let Some(host) = asked.host.as_ref().filter(|_| self.name.is_empty()) {
+            let name = host.rsplit_once(':').map_or(host.as_str(), |(name, _)| name);
+            name.clone_into(&mut self.name);
+        }
+        self.modules.clone_from(&asked.modules);
+        self.goroutine = Some(asked.goroutine);
+    }
+
     /// Whether it was asked for within the last half second before `t`: A and AAAA go out together.
     fn asked_within(&self, t: Nanos) -> bool {
         self.questions.last().is_some_and(|q| t.since(q.t) < Nanos::from_millis(500))

@@ -1,6 +1,7 @@
 //! The model: events folded into processes, connections, look-ups and locks. Pure, so that a recording replays to the same
 //! answer.
 
+pub mod awaited;
 mod body;
 mod connection;
 mod found;
@@ -9,6 +10,7 @@ mod lookup;
 mod movement;
 mod output;
 mod process;
+mod work;
 
 pub use body::{Bodies, Body};
 pub use connection::{Connection, Hello, Phase, Request, Response};
@@ -17,17 +19,21 @@ pub use lookup::{Lookup, Question};
 pub use movement::{CPU_SHARE_THAT_MOVES, Movement, OLD_WAIT, WRITTEN_THAT_MOVES};
 pub use output::OutputTail;
 pub use process::Process;
+pub use work::Work;
 
 use crate::event::{
-    CgroupState, End, Event, Exit, GoSettings, Header, ProcessRole, ProcessState, Snapshot, Socket,
-    What,
+    CgroupState, End, Event, Exit, GoSettings, Header, Mode, ProcessRole, ProcessState, Snapshot,
+    Socket, What,
 };
-use crate::units::{Inode, Nanos, Pid};
+use crate::units::{Inode, Nanos, Pid, Tid};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
 /// How many ended things of a kind are kept for the timeline; older ones are dropped and counted.
-const KEPT_CLOSED: usize = 20_000;
+const KEPT_CLOSED: usize = 5_000;
+
+/// Of how many go commands that ended the settings are kept.
+const KEPT_SETTINGS: usize = 64;
 
 /// Everything known of a run so far.
 #[derive(Debug)]
@@ -48,10 +54,14 @@ pub struct Session {
     pub found_connections: Vec<Connection>,
     /// Lock requests that only the newest snapshot shows.
     pub found_locks: Vec<LockWait>,
+    /// Look-ups that only the newest snapshot shows, by their sockets; whose names are not known.
+    pub found_lookups: Vec<Lookup>,
     /// Look-ups, oldest first.
     pub lookups: Vec<Lookup>,
     /// Lock requests, oldest first.
     pub locks: Vec<LockWait>,
+    /// What go commands did for modules, oldest first.
+    pub work: Vec<Work>,
     /// Locks obtained at once are counted, not kept.
     pub locks_taken: u64,
     /// The modules whose version locks were asked for, as `path@version`, at most 100,000.
@@ -64,6 +74,8 @@ pub struct Session {
     pub snapshot: Option<(Nanos, Snapshot)>,
     /// When the snapshot before it was taken, and the control groups in it: counters tell by their growth.
     pub before: Option<(Nanos, Vec<CgroupState>)>,
+    /// When the snapshot before was taken, and the CPU time of the threads that were runnable in it.
+    pub runnable_before: (Nanos, HashMap<Tid, u64>),
     /// Which names an address was an answer for.
     pub names: HashMap<IpAddr, Vec<String>>,
     /// When each go command last moved.
@@ -92,14 +104,17 @@ impl Session {
             connections: Vec::new(),
             found_connections: Vec::new(),
             found_locks: Vec::new(),
+            found_lookups: Vec::new(),
             lookups: Vec::new(),
             locks: Vec::new(),
+            work: Vec::new(),
             locks_taken: 0,
             modules_locked: BTreeSet::new(),
             settings: BTreeMap::new(),
             output: OutputTail::default(),
             snapshot: None,
             before: None,
+            runnable_before: (Nanos(0), HashMap::new()),
             names: HashMap::new(),
             movement: Movement::default(),
             signals: Vec::new(),
@@ -115,6 +130,16 @@ impl Session {
         self.header.pid
     }
 
+    /// Whether gmtrace looks into what runs already, instead of having started it.
+    pub fn is_attached(&self) -> bool {
+        self.header.mode == Mode::Attach
+    }
+
+    /// Whether a snapshot that comes now is the first one of something that runs already.
+    fn is_first_look(&self) -> bool {
+        self.is_attached() && self.snapshot.is_none()
+    }
+
     /// Takes one event in.
     pub fn apply(&mut self, event: &Event) {
         self.events += 1;
@@ -124,6 +149,7 @@ impl Session {
         self.apply_connection(event);
         self.apply_lookup(event);
         self.apply_lock(event);
+        self.apply_work(event);
         self.apply_rest(event);
         self.drop_oldest();
     }
@@ -144,9 +170,12 @@ impl Session {
             }
             What::GoSettings(settings) => {
                 self.settings.insert(event.pid, (**settings).clone());
+                self.forget_settings();
             }
             What::Snapshot(snapshot) => {
                 self.find(event.t, snapshot);
+                self.take_goroutines(event.t, snapshot);
+                self.remember_runnable();
                 let old = self.snapshot.replace((event.t, (**snapshot).clone()));
                 if let Some((t, snapshot)) = old {
                     self.before = Some((t, snapshot.cgroups));
@@ -162,6 +191,28 @@ impl Session {
         }
     }
 
+    /// A build may run thousands of go commands, one after the other. Those that live are kept, and the command itself.
+    fn forget_settings(&mut self) {
+        let root = self.root();
+        let ended =
+            self.settings.keys().filter(|pid| **pid != root && !self.processes.contains_key(pid));
+        if ended.clone().count() > KEPT_SETTINGS
+            && let Some(first) =
+                ended.min_by_key(|pid| self.process(**pid).and_then(|p| p.ended)).copied()
+        {
+            self.settings.remove(&first);
+        }
+    }
+
+    /// Keeps of the snapshot that is replaced which threads wanted a CPU.
+    fn remember_runnable(&mut self) {
+        let Some((t, snapshot)) = &self.snapshot else { return };
+        let threads = snapshot.processes.iter().flat_map(|p| &p.threads);
+        let runnable = threads.filter(|thread| thread.state == 'R');
+        let used = runnable.filter_map(|thread| Some((thread.tid, thread.cpu_ns?))).collect();
+        self.runnable_before = (*t, used);
+    }
+
     /// Keeps memory bounded, however long the run.
     fn drop_oldest(&mut self) {
         let mut dropped = 0;
@@ -169,6 +220,7 @@ impl Session {
         dropped += drop_closed(&mut self.connections, |c| c.closed.is_some());
         dropped += drop_closed(&mut self.lookups, Lookup::is_over);
         dropped += drop_closed(&mut self.locks, |l| l.ended.is_some());
+        dropped += drop_closed(&mut self.work, |w| !w.open);
         if dropped > 0 {
             let cause = "rows: the timeline keeps the newest only".to_owned();
             *self.losses.entry(cause).or_default() += dropped;
@@ -279,10 +331,7 @@ impl Session {
 
     /// Open connections on which something is waited for, as far as the kernel's counters tell.
     pub fn open_waits(&self) -> impl Iterator<Item = &Connection> {
-        self.connections.iter().filter(|c| {
-            let waits = !matches!(c.phase(), Phase::Receiving | Phase::Unused | Phase::Refused);
-            c.closed.is_none() && waits && !c.is_dns()
-        })
+        self.connections.iter().filter(|c| c.waits())
     }
 
     /// Names an address is known by, the newest last.

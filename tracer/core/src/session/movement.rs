@@ -5,7 +5,9 @@
 //! the command itself, so that a busy sibling hides nothing.
 
 use super::Session;
-use crate::event::{Event, ProcessRole, ProcessSample, Sample, TcpInfo, TlsReply, Transport, What};
+use crate::event::{
+    Event, ProcessRole, ProcessSample, Sample, Snapshot, TcpInfo, TlsReply, Transport, What,
+};
 use crate::units::{Inode, Nanos, Pid};
 use std::collections::{BTreeMap, HashMap};
 
@@ -66,6 +68,18 @@ impl Session {
         stalled
     }
 
+    /// When the nearest process above `pid` of which anything is known last moved.
+    pub fn moved_above(&self, pid: Pid) -> Option<Nanos> {
+        let mut at = self.parent(pid)?;
+        for _ in 0..64 {
+            if let Some(moved) = self.movement.last.get(&at) {
+                return Some(*moved);
+            }
+            at = self.parent(at).filter(|parent| parent.0 > 0)?;
+        }
+        None
+    }
+
     /// Marks `pid` and everything above it as moving.
     fn moved(&mut self, pid: Pid, t: Nanos) {
         let mut at = pid;
@@ -81,7 +95,7 @@ impl Session {
 
 /// Looks at one event before it is folded into the rest of the model.
 pub(super) fn note(session: &mut Session, event: &Event) {
-    if let What::ProcessExit { .. } = event.what {
+    if let What::ProcessExit { .. } | What::ProcessGone = event.what {
         if ended_counts(session, event.pid) {
             session.moved(event.pid, event.t);
         }
@@ -99,6 +113,9 @@ pub(super) fn note(session: &mut Session, event: &Event) {
             if let Some(info) = &socket.tcp {
                 counted(session, event.t, socket.inode, &socket.state, info);
             }
+        }
+        if session.is_first_look() {
+            begin(session, event.t, snapshot);
         }
         return;
     }
@@ -127,6 +144,12 @@ pub(super) fn note(session: &mut Session, event: &Event) {
         };
         session.moved(mover, event.t);
     }
+}
+
+/// Of the time before gmtrace looked nothing is known: what it finds running may have moved just then.
+fn begin(session: &mut Session, t: Nanos, snapshot: &Snapshot) {
+    let found = snapshot.processes.iter().filter(|p| p.in_tree).map(|p| (p.pid, t));
+    session.movement.last.extend(found);
 }
 
 fn event_moves(session: &Session, event: &Event) -> bool {

@@ -70,7 +70,8 @@ impl Session {
                 process.exec = Some(exec.clone());
                 process.getaddrinfo = None;
             }
-            What::ProcessExit { exit, .. } => self.end_process(event, exit),
+            What::ProcessExit { exit, .. } => self.end_process(event, Some(exit)),
+            What::ProcessGone => self.end_process(event, None),
             What::Stopped { signal } => {
                 self.at(event).stopped = Some((event.t, signal.clone()));
             }
@@ -99,10 +100,10 @@ impl Session {
         }
     }
 
-    fn end_process(&mut self, event: &Event, exit: &Exit) {
+    fn end_process(&mut self, event: &Event, exit: Option<&Exit>) {
         let Some(mut process) = self.processes.remove(&event.pid) else { return };
         process.ended = Some(event.t);
-        process.exit = Some(exit.clone());
+        process.exit = exit.cloned();
         process.stopped = None;
         self.close_of(event.pid, event.t);
         self.ended.push(process);

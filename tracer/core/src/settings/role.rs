@@ -55,6 +55,8 @@ pub fn role_of(connection: &Connection<'_>, settings: &GoSettings) -> Option<Rol
     Judge::new(connection, settings).judge()
 }
 
+const REDIRECTED: &str = "a redirect, it seems: no setting names it";
+
 struct Judge<'a> {
     connection: &'a Connection<'a>,
     settings: &'a GoSettings,
@@ -84,6 +86,32 @@ impl<'a> Judge<'a> {
             .or_else(|| self.checksum_database())
             .or_else(|| self.outside_the_settings())
             .or_else(|| self.name_server())
+            .or_else(|| self.by_elimination())
+    }
+
+    /// Where no name of the peer is known (its look-up was not seen), and only one entry of GOPROXY has its port, and neither the
+    /// checksum database nor a module's own host can be meant.
+    fn by_elimination(&self) -> Option<RoleGuess> {
+        // An address is no name.
+        let is_name = |name: &&str| name.trim_matches(['[', ']']).parse::<IpAddr>().is_err();
+        if self.connection.process != ProcessRole::Go || self.names().iter().any(is_name) {
+            return None;
+        }
+        let port = self.connection.port;
+        if self.sumdb.as_ref().is_some_and(|db| db.port == port) {
+            return None;
+        }
+        let urls: Vec<&ProxyEntry> =
+            self.entries.iter().filter(|e| !matches!(e.kind, ProxyKind::Off)).collect();
+        let has_port = |entry: &ProxyEntry| matches!(&entry.kind, ProxyKind::Url { port: p, .. } if *p == port);
+        let is_other = |entry: &ProxyEntry| matches!(&entry.kind, ProxyKind::Url { .. });
+        let mut fitting = urls.iter().filter(|entry| has_port(entry));
+        let entry = fitting.next().filter(|_| urls.iter().all(|entry| is_other(entry)))?;
+        if fitting.next().is_some() {
+            return None;
+        }
+        let why = format!("{}, it seems", place_of(entry, self.entries.len()));
+        Some(RoleGuess { role: Role::ModuleProxy, entry: Some(entry_ref(entry)), why })
     }
 
     fn resolver_port(&self) -> Option<RoleGuess> {
@@ -117,6 +145,7 @@ impl<'a> Judge<'a> {
                 true => found(Role::Toolchain, "asked for golang.org/toolchain"),
                 false => match entry {
                     Some(entry) => found(Role::ModuleProxy, &place_of(entry, self.entries.len())),
+                    None if self.is_elsewhere() => found(Role::Redirect, REDIRECTED),
                     None => found(Role::ModuleProxy, "the request is one to a module proxy (/@v/)"),
                 },
             };
@@ -125,6 +154,12 @@ impl<'a> Judge<'a> {
             return found(Role::Sumdb, "the checksum database");
         }
         None
+    }
+
+    /// A host that no setting names, right after a module proxy has answered: a redirect keeps the path of the request.
+    fn is_elsewhere(&self) -> bool {
+        let is_name = |host: &str| host.trim_matches(['[', ']']).parse::<IpAddr>().is_err();
+        self.connection.after_proxy_response && self.connection.host.is_some_and(is_name)
     }
 
     /// Before any name of the target is seen, a connection to the web proxy is for the web proxy.
@@ -208,8 +243,7 @@ impl<'a> Judge<'a> {
             ));
         }
         if self.connection.after_proxy_response {
-            let why = "a redirect, it seems: no setting names it";
-            return Some(guess(Role::Redirect, why));
+            return Some(guess(Role::Redirect, REDIRECTED));
         }
         let direct = self.entries.iter().any(|entry| entry.kind == ProxyKind::Direct);
         (direct && !names.is_empty())
@@ -324,6 +358,30 @@ mod tests {
         }
     }
 
+    #[test]
+    fn without_a_name_the_only_entry_with_that_port_is_left() {
+        let one = settings(&[("GOPROXY", "http://proxy.example.com"), ("GOSUMDB", "off")]);
+        let found = role_of(&peer(80), &one).unwrap();
+        assert_eq!(
+            (found.role, found.why.as_str()),
+            (Role::ModuleProxy, "the only entry of GOPROXY, it seems")
+        );
+        let literal = Connection { host: Some("192.0.2.10"), ..peer(80) };
+        assert_eq!(role(literal, &one), Some(Role::ModuleProxy));
+        let named = Connection { host: Some("other.example.com"), ..peer(80) };
+        assert_eq!(role(named, &one), None);
+        assert_eq!(role(peer(443), &one), None);
+        // A module's own host, another entry, and the checksum database could be meant as well.
+        for (proxy, sumdb) in [
+            ("https://proxy.example.com,direct", "off"),
+            ("https://a.example.com,https://b.example.com", "off"),
+            ("https://proxy.example.com", "sum.golang.org"),
+        ] {
+            let env = settings(&[("GOPROXY", proxy), ("GOSUMDB", sumdb)]);
+            assert_eq!(role(peer(443), &env), None, "{proxy} {sumdb}");
+        }
+    }
+
     fn role(connection: Connection<'_>, settings: &GoSettings) -> Option<Role> {
         role_of(&connection, settings).map(|found| found.role)
     }
@@ -400,6 +458,10 @@ mod tests {
         let cdn =
             Connection { host: Some("cdn.example.net"), after_proxy_response: true, ..peer(443) };
         assert_eq!(role(cdn, &s), Some(Role::Redirect));
+        let path = Some("/example.com/lib/@v/v1.4.2.zip");
+        assert_eq!(role(Connection { path, ..cdn }, &s), Some(Role::Redirect), "the path is kept");
+        let no_name = Connection { host: None, path, ..cdn };
+        assert_eq!(role(no_name, &s), Some(Role::ModuleProxy));
         let modules = ["cdn.example.net/m".to_owned()];
         let own = Connection { modules: &modules, ..cdn };
         assert_eq!(role(own, &s), Some(Role::Origin), "the module lives on this very host");

@@ -140,6 +140,7 @@ fn asleep(pid: i32, ppid: i32, role: ProcessRole, call: &str) -> ProcessState {
             tid: Tid(pid),
             state: 'S',
             syscall: Some(syscall),
+            cpu_ns: None,
             wchan: None,
         }],
         ..ProcessState::default()

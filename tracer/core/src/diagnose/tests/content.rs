@@ -71,7 +71,6 @@ fn a_login_page_in_place_of_module_data_names_the_server() {
 fn what_is_no_zip_may_be_something_else_than_a_page() {
     for text in [
         "go: zip: not a valid zip file\n",
-        "go: example.com/lib@v1.4.2: parsing go.mod: missing module line\n",
         "go: example.com/lib@v1.4.2: proxy returned info for version  instead of requested version\n",
     ] {
         let found = Run::of("go mod download")
@@ -82,6 +81,16 @@ fn what_is_no_zip_may_be_something_else_than_a_page() {
         assert_eq!(found[0].confidence, Confidence::Likely);
         assert_eq!(found[0].peer.as_ref().unwrap().host.as_deref(), Some("proxy.example.com"));
     }
+}
+
+/// Without a connection nobody has sent it.
+#[test]
+fn a_go_mod_that_nobody_was_asked_for_was_in_the_cache() {
+    let text = "go: example.com/lib@v1.4.2: parsing go.mod: missing module line\n";
+    let run = || Run::of("go mod download").default("GOPROXY", "https://proxy.example.com");
+    assert_eq!(codes(&run().says(text).ends(1)), ["cache-corrupt"]);
+    let asked = page(run(), "/example.com/lib/@v/v1.4.2.mod", 200, "text/plain");
+    assert_eq!(codes(&asked.says(text).ends(1)), ["not-a-module-proxy"]);
 }
 
 /// A connection to port 80 of 192.0.2.10 on which `path` was answered with a page of type `kind`.

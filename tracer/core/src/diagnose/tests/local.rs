@@ -138,6 +138,7 @@ fn sits_in_flock() -> ProcessState {
             tid: Tid(ROOT),
             state: 'S',
             syscall: Some(syscall),
+            cpu_ns: None,
             wchan: None,
         }],
         ..ProcessState::default()
@@ -203,6 +204,8 @@ fn a_lock_with_a_living_holder_is_no_orphan() {
             target: DescriptorTarget::File(LOCK.into()),
             locks: vec![held],
             pos: None,
+            access: None,
+            close_on_exec: false,
         }],
         ..ProcessState::default()
     };
@@ -228,6 +231,8 @@ fn a_lock_that_was_obtained_while_the_snapshot_was_read_is_no_orphan() {
         target: DescriptorTarget::File(LOCK.into()),
         locks: vec![held],
         pos: None,
+        access: None,
+        close_on_exec: false,
     };
     let process = ProcessState { descriptors: vec![own], ..sits_in_flock() };
     let snapshot = Snapshot { processes: vec![process], ..Snapshot::default() };

@@ -1,0 +1,90 @@
+//! # cache-corrupt: a file in the module cache is not what it was
+//!
+//! go found in its module cache a zip, a hash or a directory that does not match what was once downloaded: a disk that was full, a
+//! machine that went down, a cache that was copied while it was written, or somebody edited it.
+//!
+//! **Seen by** what go says: `zip has been modified`, `dir has been modified`, `unexpected ziphash`, `not a valid zip file`; or a complaint
+//! about a go.mod file that nobody was asked for.
+//!
+//! **What to do** Remove that module's files, or the whole cache (`go clean -modcache`), and download again. Where another cause is not
+//! known, check the disk.
+
+use super::draft::Draft;
+use super::not_a_module_proxy::asked_somebody;
+use super::said;
+use super::scene::Scene;
+use crate::report::{Finding, Remedy};
+
+/// What go says of a go.mod file that is none. Where it asked nobody, the file was in the cache.
+const NO_GO_MOD: &str = "parsing go.mod: missing module line";
+
+/// What go says, and what is wrong then.
+const WORDS: &[(&str, &str)] = &[
+    ("zip has been modified", "zip"),
+    ("dir has been modified", "directory"),
+    ("unexpected ziphash", "hash of the zip"),
+    ("malformed ziphash", "hash of the zip"),
+    ("missing ziphash", "hash of the zip"),
+    ("not a valid zip file", "zip"),
+    ("zip: checksum error", "zip"),
+];
+
+pub(super) fn examine(scene: &Scene<'_>) -> Vec<Finding> {
+    if !scene.has_failed() {
+        return Vec::new();
+    }
+    let words = WORDS.iter().copied().chain([(NO_GO_MOD, "go.mod file")]);
+    words.into_iter().find_map(|(words, what)| told(scene, words, what)).into_iter().collect()
+}
+
+fn told(scene: &Scene<'_>, words: &str, what: &str) -> Option<Finding> {
+    let (t, pid, line) = scene.said(words).filter(|(_, pid, _)| scene.is_go(*pid))?;
+    if words == NO_GO_MOD && asked_somebody(scene, pid) {
+        return None;
+    }
+    // What has just come by the network is hashed before it is unpacked, and fails then.
+    if words.contains("zip file") && !line.contains("unzip /") {
+        return None;
+    }
+    // `example.com/lib v1.4.2: zip has been modified (PATH)` of go mod verify; else the path tells, or `M@V: ...`.
+    let of_path = || scene.module_of(pid, &format!("{}.lock", path(line)?.strip_suffix(".zip")?));
+    let spoken = || said::module_in(line).filter(|module| !module.starts_with('/'));
+    let module = verified(line).or_else(of_path).or_else(spoken);
+    let whose = module.as_ref().map(|m| format!(" of {}", crate::text::module(m)));
+    let summary =
+        format!("the {what}{} in the module cache is damaged.", whose.unwrap_or_default());
+    let made =
+        Draft::new(scene, "cache-corrupt", pid, t, summary).seen(line.to_owned(), t, "stderr");
+    let made = match path(line) {
+        Some(path) => made.path(path).fact("file", [path.to_owned()]),
+        None => made,
+    };
+    let made = match module {
+        Some(module) => made.modules(vec![module]),
+        None => made,
+    };
+    let mut finding = made.or_else("the disk is failing: see dmesg").done();
+    finding.remedies.push(Remedy {
+        text: "empty the cache, and download all again:".to_owned(),
+        command: Some("go clean -modcache".to_owned()),
+        safe: false,
+    });
+    Some(finding)
+}
+
+fn verified(line: &str) -> Option<String> {
+    let (module, version) = line.split_once(": ")?.0.split_once(' ')?;
+    let version = version.trim_end();
+    version.starts_with('v').then(|| format!("{module}@{version}"))
+}
+
+/// The path in brackets, or the first that lies in a module cache.
+fn path(line: &str) -> Option<&str> {
+    let bracket = line.rsplit_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
+    let word =
+        || line.split([' ', '"']).find(|word| word.starts_with('/') && word.contains("/mod/"));
+    bracket
+        .filter(|path| path.starts_with('/'))
+        .or_else(word)
+        .map(|w| w.trim_end_matches([':', ',']))
+}
