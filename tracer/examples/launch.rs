@@ -10,7 +10,6 @@ use gmtrace::launch::{self, WatchSide};
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::TryRecvError;
 use std::time::Duration;
 
 fn main() {
@@ -61,14 +60,15 @@ fn watch(side: WatchSide, file: Option<File>) {
     );
     _ = writeln!(out, r#"{{"type":"header","schema":"gmtrace.recording/1"}}"#);
     loop {
-        match side.events.try_recv() {
-            Ok(event) => {
-                _ = serde_json::to_writer(&mut out, &event);
-                _ = out.write_all(b"\n");
-            }
-            Err(TryRecvError::Empty) => std::thread::sleep(Duration::from_millis(5)),
-            Err(TryRecvError::Disconnected) => break,
+        let batch = side.events.take();
+        for event in &batch.events {
+            _ = serde_json::to_writer(&mut out, event);
+            _ = out.write_all(b"\n");
         }
+        if batch.over {
+            break;
+        }
+        side.events.rest(Duration::from_millis(5));
     }
     _ = writeln!(out, r#"{{"type":"end","stops":{}}}"#, side.stops.load(Ordering::Relaxed));
     _ = out.flush();

@@ -1,6 +1,8 @@
 //! The command line: INTERFACE.md's table, as types.
 
 use clap::builder::{FalseyValueParser, Resettable};
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
@@ -30,28 +32,32 @@ pub struct Cli {
     #[arg(trailing_var_arg = true, value_name = "COMMAND", hide = true)]
     pub command: Vec<OsString>,
 
-    /// Look into something already hung (not in this version)
-    #[arg(short, long, value_name = "PIDS", num_args = 0..=1, hide = true)]
-    #[arg(allow_hyphen_values = true, default_missing_value = "")]
-    pub pid: Option<OsString>,
+    #[command(flatten)]
+    pub attach: AttachOptions,
 
     #[command(subcommand)]
     pub word: Option<Word>,
 }
 
 const USAGE: &str = "gmtrace [OPTIONS] [--] COMMAND [ARGS...]
+       gmtrace [OPTIONS] -p PID[,PID...]
+       gmtrace ps [OPTIONS]
        gmtrace report [OPTIONS] [RECORDING]
        gmtrace explain [CODE]";
 
 const AFTER_HELP: &str = "Examples:
   gmtrace go mod download -x         run it and watch it
   gmtrace -o run.html -- make test   any command, with a page of what happened
+  gmtrace -p 41190                   it hangs already: what is it waiting for?
+  gmtrace ps                         all go commands, and what each waits for
   gmtrace report                     the last run that stalled or failed
   gmtrace explain http-silent        what a code means";
 
 const AFTER_LONG_HELP: &str = "Examples:
   gmtrace go mod download -x         run it and watch it
   gmtrace -o run.html -- make test   any command, with a page of what happened
+  gmtrace -p 41190                   it hangs already: what is it waiting for?
+  gmtrace ps                         all go commands, and what each waits for
   gmtrace report                     the last run that stalled or failed
   gmtrace explain http-silent        what a code means
 
@@ -65,7 +71,8 @@ GMTRACE_STALL_AFTER=10s. GMTRACE_STATE=off keeps no runs. NO_COLOR is honoured.
 
 Exit status: the command's own. A command killed by a signal ends gmtrace by
 the same signal. 124 after a timeout, 137 where SIGKILL was needed, 125 for
-gmtrace's own failures, 126 and 127 as env(1).";
+gmtrace's own failures, 126 and 127 as env(1). With -p: 0 after a look, 1 where
+there was nothing to look into; with --fail-on-stall 3 when it stalls.";
 
 /// Options of a run.
 #[derive(Debug, Args)]
@@ -120,10 +127,6 @@ pub struct RunOptions {
     #[arg(short, long, value_name = "FILE", help_heading = OUTPUT)]
     pub output: Vec<OsString>,
 
-    /// Only `gmtrace report` has it; known here to say so
-    #[arg(short = 'F', long, value_name = "FORMAT", hide = true)]
-    pub format: Option<OsString>,
-
     #[command(flatten)]
     pub look: LookOptions,
 
@@ -145,6 +148,11 @@ pub struct RunOptions {
     #[arg(value_parser = FalseyValueParser::new())]
     pub exact_reads: bool,
 
+    /// Read no goroutines while the command moves: what that costs is measured with it
+    #[arg(long, env = "GMTRACE_NO_SAMPLER", hide_env = true, hide = true)]
+    #[arg(value_parser = FalseyValueParser::new())]
+    pub no_sampler: bool,
+
     /// Watch COMMAND alone, not what it starts
     #[arg(long, env = "GMTRACE_NO_CHILDREN", hide_env = true, help_heading = WATCHING)]
     #[arg(overrides_with = "follow", value_parser = FalseyValueParser::new())]
@@ -163,9 +171,36 @@ pub struct RunOptions {
     pub user: Option<String>,
 }
 
+const ATTACH: &str = "What runs already";
 const OUTPUT: &str = "What gmtrace writes";
 const WATCHING: &str = "How it watches";
 const STARTING: &str = "How the command starts";
+
+/// Options of a look into what runs already.
+#[derive(Debug, Args)]
+pub struct AttachOptions {
+    /// Look into something that hangs already, instead of running a command
+    ///
+    /// Separated by commas, spaces or newlines: -p "$(pgrep -x go)". Of a shell, make or a CI step, the
+    /// go commands below it. The process is neither stopped nor signalled.
+    #[arg(short, long, value_name = "PIDS", help_heading = ATTACH, allow_hyphen_values = true)]
+    pub pid: Vec<OsString>,
+
+    /// With -p: keep watching, until the process ends or Ctrl-C
+    #[arg(long, env = "GMTRACE_WATCH", hide_env = true, help_heading = ATTACH)]
+    #[arg(value_parser = FalseyValueParser::new())]
+    pub watch: bool,
+
+    /// With -p: keep watching, for this long at most
+    #[arg(long, value_name = "DUR", help_heading = ATTACH)]
+    #[arg(env = "GMTRACE_DURATION", hide_env = true)]
+    pub duration: Option<Span>,
+
+    /// With -p: what goes to standard output
+    #[arg(short = 'F', long, value_enum, help_heading = ATTACH)]
+    #[arg(env = "GMTRACE_FORMAT", hide_env = true)]
+    pub format: Option<Format>,
+}
 
 /// How gmtrace talks.
 #[derive(Debug, Clone, Args)]
@@ -212,9 +247,10 @@ pub enum Word {
     },
     /// Print the manual page: gmtrace man | man -l -
     Man,
-    /// The go commands running on this machine (not in this version)
-    #[command(hide = true)]
-    Ps(Reserved),
+    /// The go commands that run on this machine, and what each waits for
+    ///
+    /// They are looked at twice, half a second apart.
+    Ps(PsOptions),
     /// Check this machine (not in this version)
     #[command(hide = true)]
     Doctor(Reserved),
@@ -225,6 +261,24 @@ pub enum Word {
 pub struct Reserved {
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
     rest: Vec<OsString>,
+}
+
+/// Options of `gmtrace ps`.
+#[derive(Debug, Args)]
+pub struct PsOptions {
+    /// How to print it
+    #[arg(short = 'F', long, value_enum, default_value_t)]
+    pub format: PsFormat,
+}
+
+/// A way to print the list.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum PsFormat {
+    /// For people
+    #[default]
+    Text,
+    /// For programs: see gmtrace schema ps
+    Json,
 }
 
 /// Options of `gmtrace report`.
@@ -279,6 +333,8 @@ pub enum SchemaOf {
     Recording,
     /// A timeline (.json)
     Timeline,
+    /// What gmtrace ps -F json prints
+    Ps,
 }
 
 /// How to watch.
@@ -382,8 +438,49 @@ impl Cli {
         let mut definition = definition()
             .mut_args(|arg| if is_empty(&arg) { arg.env(Resettable::Reset) } else { arg });
         let mut matches = definition.try_get_matches_from_mut(words)?;
+        if let Some(why) = unfit(&matches) {
+            return Err(definition.error(ErrorKind::ArgumentConflict, why));
+        }
         Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut definition))
     }
+}
+
+/// Options that are about a command that gmtrace starts, and what to use with `-p` instead.
+const OF_A_COMMAND: [(&str, &str, &str); 10] = [
+    ("timeout", "--timeout", "to stop looking, --duration"),
+    ("stall_timeout", "--stall-timeout", "gmtrace ends nothing that it did not start"),
+    ("kill_after", "--kill-after", "gmtrace ends nothing that it did not start"),
+    ("signal", "--signal", "gmtrace signals nothing that it did not start"),
+    ("backend", "--backend", "what runs already is only read, by /proc"),
+    ("exact_reads", "--exact-reads", "what runs already is never stopped"),
+    ("no_children", "--no-children", "all that runs below the process is looked at"),
+    ("follow", "-f", "all that runs below the process is looked at anyway"),
+    ("env", "--env", "what runs already keeps its environment"),
+    ("user", "--user", "to look as another user: sudo -u USER gmtrace -p PID"),
+];
+
+/// Why these options do not go together.
+fn unfit(matches: &clap::ArgMatches) -> Option<String> {
+    let typed = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
+    if !typed("pid") {
+        let only = [("watch", "--watch"), ("duration", "--duration"), ("format", "-F")];
+        let (_, option) = only.into_iter().find(|(id, _)| typed(id))?;
+        // The words of its own have their own.
+        return matches.subcommand_name().is_none().then(|| match option {
+            "-F" => {
+                "-F: standard output belongs to the command; write to a file, as in -o run.json"
+                    .to_owned()
+            }
+            _ => format!("{option} is for what runs already: gmtrace -p PID {option}"),
+        });
+    }
+    if typed("command") || matches.subcommand_name().is_some() {
+        return Some(
+            "-p looks into what runs already: give -p PID or a command, not both".to_owned(),
+        );
+    }
+    let (_, option, instead) = OF_A_COMMAND.into_iter().find(|(id, ..)| typed(id))?;
+    Some(format!("{option} is for a command that gmtrace starts; with -p, {instead}"))
 }
 
 /// The command line as clap knows it, for help, completions and the manual page.

@@ -2,6 +2,7 @@
 
 mod cli;
 mod exit;
+mod look;
 mod manual;
 mod output;
 mod run;
@@ -17,7 +18,7 @@ fn main() -> ExitCode {
     };
     init_log(cli.run.look.verbose);
     let result = match cli.word {
-        None if cli.pid.is_some() => words::no_attach(),
+        None if !cli.attach.pid.is_empty() => look::attach(cli.run, cli.attach),
         None => run::command(cli.run, cli.command),
         Some(Word::Report(options)) => words::report(&options, &cli.run.look),
         Some(Word::Explain { code, markdown }) => {
@@ -26,7 +27,7 @@ fn main() -> ExitCode {
         Some(Word::Schema { of }) => words::schema(of),
         Some(Word::Completions { shell }) => words::completions(shell),
         Some(Word::Man) => words::man(),
-        Some(Word::Ps(_)) => words::reserved("ps"),
+        Some(Word::Ps(options)) => look::ps(&options, cli.run),
         Some(Word::Doctor(_)) => words::reserved("doctor"),
     };
     result.unwrap_or_else(|error| exit::failure(&error))

@@ -25,7 +25,12 @@ pub fn report(options: &ReportOptions, look: &LookOptions) -> Result<ExitCode> {
             Box::new(open(&last)?)
         }
     };
-    let targets = options.output.iter().map(|o| Target::parse(o)).collect::<Result<Vec<_>>>()?;
+    let mut targets =
+        options.output.iter().map(|o| Target::parse(o)).collect::<Result<Vec<_>>>()?;
+    // `-` is where -F goes too: it is written once.
+    let asked = targets.len();
+    targets.retain(|target| target.path.as_os_str() != "-");
+    let to_stdout = targets.len() < asked;
     let records = recording::Reader::new(BufReader::new(input));
     let mut records = recording::anonymized(records, options.anonymize);
     if options.format == Some(Format::Jsonl) {
@@ -33,18 +38,26 @@ pub fn report(options: &ReportOptions, look: &LookOptions) -> Result<ExitCode> {
     }
     let watch = recording::fold(&mut records)?;
     let now = watch.session.now;
-    let frame = Frame { observed_at: String::new(), now, stops: 0 };
+    let frame = Frame { observed_at: observed_at(&watch.session), now, stops: 0 };
     let mut report = gmtrace_core::report::report(&watch, &frame);
     report.mode = gmtrace_core::event::Mode::Replay;
     for target in &targets {
         target.write(&report).with_context(|| format!("cannot write {target}"))?;
     }
-    if targets.is_empty() || options.format.is_some() {
+    if targets.is_empty() || to_stdout || options.format.is_some() {
         let style = screen::for_stdout(look);
         let bytes = crate::output::render(&report, options.format.unwrap_or(Format::Text), &style);
         return write_out(&bytes);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The wall clock at the newest event of a recording.
+fn observed_at(session: &gmtrace_core::session::Session) -> String {
+    let started = session.header.started_at.parse::<jiff::Timestamp>();
+    let now = std::time::Duration::from_nanos(session.now.0);
+    let observed = started.ok().and_then(|started| started.checked_add(now).ok());
+    observed.map_or_else(|| session.header.started_at.clone(), |t| t.to_string())
 }
 
 fn open(path: &std::path::Path) -> Result<File> {
@@ -77,6 +90,7 @@ pub fn schema(of: SchemaOf) -> Result<ExitCode> {
     let schema = match of {
         SchemaOf::Recording => gmtrace_core::report::schema::recording(),
         SchemaOf::Timeline => gmtrace_core::report::schema::timeline(),
+        SchemaOf::Ps => gmtrace_core::report::schema::ps(),
     };
     print(&format!("{}\n", serde_json::to_string_pretty(&schema)?))
 }
@@ -97,13 +111,6 @@ pub fn man() -> Result<ExitCode> {
 pub fn reserved(word: &str) -> Result<ExitCode> {
     bail!(
         "'gmtrace {word}' is not in this version; to run a program of that name: gmtrace -- {word}"
-    )
-}
-
-/// `gmtrace -p`.
-pub fn no_attach() -> Result<ExitCode> {
-    bail!(
-        "-p is not in this version: it cannot look into what hangs already; put gmtrace in front of the command"
     )
 }
 

@@ -6,6 +6,7 @@ pub mod anonymize;
 pub mod decode;
 pub mod diagnose;
 pub mod event;
+pub mod golang;
 pub mod redact;
 pub mod report;
 pub mod session;

@@ -4,6 +4,7 @@
 
 use std::path::Path;
 
+#[allow(dead_code, reason = "the checks of recordings are used by another test")]
 #[path = "../../../tests/fuzz/fuzz_targets/checks.rs"]
 mod checks;
 
@@ -25,4 +26,9 @@ fn decoders_survive_the_corpus() {
 #[test]
 fn text_survives_the_corpus() {
     replay("text", checks::text);
+}
+
+#[test]
+fn the_reader_of_goroutines_survives_the_corpus() {
+    replay("golang", checks::golang);
 }

@@ -16,6 +16,48 @@ fn tcp() -> TcpSample {
     }
 }
 
+fn goroutines() -> GoRuntime {
+    let argument = |value| GoArgument { name: "module".into(), value };
+    let values = [
+        GoValue::Text("\u{1b}\"".into()),
+        GoValue::Words(vec!["a".into()]),
+        GoValue::Number(u64::MAX),
+        GoValue::Object(u64::MAX),
+    ];
+    let goroutine = Goroutine {
+        id: u64::MAX,
+        status: Status::Syscall,
+        wait_reason: Some("select".into()),
+        tid: Some(Tid(1)),
+        waits_for: Some(WaitsFor { fd: Fd(1), direction: Direction::Write }),
+        parent: Some(1),
+        created_by: Some("main.main".into()),
+        system: true,
+        functions: vec!["main.main".into()],
+        cut: true,
+        calls: vec![GoCall { function: "f".into(), arguments: values.map(argument).to_vec() }],
+    };
+    let bare = Goroutine {
+        wait_reason: None,
+        tid: None,
+        waits_for: None,
+        parent: None,
+        created_by: None,
+        system: false,
+        cut: false,
+        calls: vec![],
+        ..goroutine.clone()
+    };
+    GoRuntime {
+        version: "go1.26.8".into(),
+        goroutines: vec![goroutine, bare],
+        total: 2,
+        threads: vec![GoThread { m: 0, tid: Tid(1), goroutine: Some(1) }],
+        unreadable: Some("gone".into()),
+        partial: vec!["gone".into()],
+    }
+}
+
 fn snapshot() -> Snapshot {
     let process = ProcessState {
         pid: Pid(1),
@@ -26,6 +68,7 @@ fn snapshot() -> Snapshot {
             tid: Tid(1),
             state: 'S',
             syscall: Some(Syscall { nr: 73, name: "flock".into(), args: [u64::MAX; 6] }),
+            cpu_ns: None,
             wchan: Some("x".into()),
         }],
         descriptors: vec![
@@ -34,14 +77,19 @@ fn snapshot() -> Snapshot {
                 target: DescriptorTarget::Tty("pts/1".into()),
                 locks: vec![],
                 pos: None,
+                access: None,
+                close_on_exec: false,
             },
             Descriptor {
                 fd: Fd(1),
                 target: DescriptorTarget::Socket(Inode(1)),
                 locks: vec![],
                 pos: Some(1),
+                access: None,
+                close_on_exec: false,
             },
         ],
+        go: Some(goroutines()),
         ..ProcessState::default()
     };
     let cgroup = CgroupState { cpu_quota: Some(0.01), ..CgroupState::default() };
@@ -63,6 +111,7 @@ fn every_kind() -> Vec<What> {
             telemetry: true,
         }),
         What::ProcessExit { exit: Exit::Code(255), cpu_ns: u64::MAX },
+        What::ProcessGone,
         What::Connect {
             fd,
             socket,
@@ -119,6 +168,7 @@ fn every_kind() -> Vec<What> {
             module: Some(MainModule::default()),
             ..GoSettings::default()
         })),
+        What::GoWork { items: vec![GoWork { goid: 7, module: text(), step: GoStep::Fetch }] },
         What::Snapshot(Box::new(snapshot())),
         What::Lost { what: text(), count: 1, why: text() },
         What::Note { text: text() },
@@ -157,6 +207,8 @@ fn kind(what: &What) -> u8 {
         What::Lost { .. } => 25,
         What::Note { .. } => 26,
         What::Unknown => 27,
+        What::ProcessGone => 28,
+        What::GoWork { .. } => 29,
     }
 }
 
@@ -171,7 +223,7 @@ fn every_kind_survives() {
         assert!(!line.contains('\n'));
         assert_eq!(serde_json::from_str::<Record>(&line).unwrap(), record, "{line}");
     }
-    assert_eq!(kinds.len(), 28);
+    assert_eq!(kinds.len(), 30);
 }
 
 #[test]

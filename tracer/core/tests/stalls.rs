@@ -159,3 +159,126 @@ fn in_a_tie_of_the_clock_the_acknowledgement_tells_who_spoke_last() {
         assert!(matches!(&said[..], [Say::Stalled(f)] if f.code == code), "{code}: {said:?}");
     }
 }
+
+/// 20,000 go commands one after the other, each with a look-up, a connection, a lock and settings of its own.
+#[test]
+fn a_long_run_takes_no_more_memory_than_a_short_one() {
+    const COMMANDS: u64 = 20_000;
+    const KEPT: usize = 5_000;
+    let mut watch = Run::new().0;
+    for n in 0..COMMANDS {
+        let pid = Pid(1000 + i32::try_from(n).unwrap());
+        for (ms, what) in short_command(n).into_iter().enumerate() {
+            let t = Nanos::from_millis(100 + n * 10 + ms as u64);
+            watch.observe(&Event { t, pid, tid: pid.into(), what });
+        }
+    }
+    let session = &watch.session;
+    let kept = [
+        session.ended.len(),
+        session.connections.len(),
+        session.lookups.len(),
+        session.locks.len(),
+    ];
+    assert!(kept.iter().all(|n| *n <= KEPT), "{kept:?}");
+    assert!(session.settings.len() <= 66, "{}", session.settings.len());
+    assert!(session.names.len() <= 4096, "{}", session.names.len());
+    assert!(!session.losses.is_empty(), "what is left out is said");
+}
+
+fn short_command(n: u64) -> Vec<What> {
+    let ip = std::net::Ipv4Addr::from(0x0a00_0000 + u32::try_from(n).unwrap());
+    let (fd, socket) = (Fd(3), Some(Inode(1000 + n)));
+    let lock = |result: Option<&str>| What::LockEnd {
+        fd,
+        path: format!("/cache/{n}.lock"),
+        result: result.map(str::to_owned),
+        known_by: KnownBy::Return,
+    };
+    let question = What::DnsQuestion {
+        socket,
+        server: Some("192.0.2.53:53".parse().unwrap()),
+        id: 7,
+        name: format!("h{n}.example.com"),
+        qtype: "A".into(),
+        via: ResolverKind::Go,
+    };
+    let answer = What::DnsAnswer {
+        socket,
+        id: 7,
+        name: Some(format!("h{n}.example.com")),
+        qtype: Some("A".into()),
+        rcode: "NOERROR".into(),
+        addresses: vec![ip.into()],
+    };
+    let settings = GoSettings {
+        version: Some("go1.27.3".into()),
+        path: "/usr/bin/go".into(),
+        ..Default::default()
+    };
+    let exec = Exec {
+        exe: "/usr/bin/go".into(),
+        argv: vec!["go".into()],
+        cwd: "/m".into(),
+        role: ProcessRole::Go,
+        telemetry: false,
+    };
+    vec![
+        What::ProcessStart { ppid: GO, ns_pid: None },
+        What::Exec(exec),
+        What::GoSettings(Box::new(settings)),
+        question,
+        answer,
+        What::Connect {
+            fd,
+            socket,
+            transport: Transport::Tcp,
+            peer: Address::Inet((ip, 80).into()),
+        },
+        What::ConnectEnd { fd, socket, result: "ok".into() },
+        What::LockRequest {
+            fd,
+            path: format!("/cache/{n}.lock"),
+            kind: LockKind::Flock,
+            mode: LockMode::Exclusive,
+        },
+        lock(Some("ok")),
+        What::ProcessExit { exit: Exit::Code(0), cpu_ns: 0 },
+    ]
+}
+
+/// Readings of goroutines become spans of the module, with its steps below.
+#[test]
+fn work_for_a_module_becomes_its_span() {
+    let mut run = Run::new().connected(20);
+    let item = |goid, module: &str, step| GoWork { goid, module: module.into(), step };
+    let (lib, two) = ("example.com/lib@v1.4.2", "example.com/two@v0.1.0");
+    run.at(
+        500,
+        What::GoWork { items: vec![item(7, lib, GoStep::Fetch), item(8, two, GoStep::Lock)] },
+    );
+    run.at(
+        1000,
+        What::GoWork { items: vec![item(7, lib, GoStep::Fetch), item(8, two, GoStep::Fetch)] },
+    );
+    run.at(1500, What::GoWork { items: vec![item(7, lib, GoStep::Unzip)] });
+    let frame = gmtrace_core::report::Frame { now: Nanos::from_millis(1600), ..Default::default() };
+    let report = gmtrace_core::report::report(&run.0, &frame);
+    let span = |name: &str| report.spans.iter().find(|s| s.name == name).unwrap();
+    let times = |name: &str| {
+        (span(name).start_ns.0 / 1_000_000, span(name).end_ns.map(|t| t.0 / 1_000_000))
+    };
+    assert_eq!(times(lib), (500, None));
+    assert_eq!(times(&format!("fetch {lib}")), (500, Some(1000)));
+    assert_eq!(times(&format!("unzip {lib}")), (1500, None));
+    assert_eq!(times(two), (500, Some(1000)));
+    let unzip = span(&format!("unzip {lib}"));
+    assert_eq!(unzip.parent.as_ref(), Some(&span(lib).id));
+    assert_eq!((unzip.goid, unzip.module.as_deref()), (Some(7), Some(lib)));
+    assert_eq!(
+        report.spans.iter().find(|s| Some(&s.id) == span(lib).parent.as_ref()).unwrap().pid,
+        GO
+    );
+    let row = report.modules.iter().find(|m| m.path == "example.com/two").unwrap();
+    assert_eq!((row.version.as_str(), row.result.as_str()), ("v0.1.0", "unknown"));
+}

@@ -8,6 +8,7 @@
 //! One signal is not passed on: SIGSTOP to the front alone stops the front, and the command runs on. It can be neither caught nor
 //! blocked (signal(7)), so the front does not see it; SIGTSTP is passed on. A SIGSTOP for the group reaches the command by itself.
 
+mod aside;
 mod ended;
 mod forward;
 mod front;
@@ -17,24 +18,24 @@ mod orphans;
 mod tracer;
 mod untraced;
 
+pub use aside::{Told, aside, when_told_to_end};
 pub use ended::Ended;
 
 use crate::capture::clock::Clock;
 use crate::capture::ptrace::{PendingLocks, Plan, WhyNot, sys};
-use gmtrace_core::event::Event;
+use crate::capture::queue::EventReceiver;
 use gmtrace_core::units::Pid;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::Receiver;
 
 /// What the watch is given. It runs in the tracer process, where descriptors 0 and 1 are `/dev/null` and inherited ones are
 /// closed; what it needs of those must be opened (close-on-exec) before [`run`].
 pub struct WatchSide {
     /// What happens. It ends (disconnects) after the command's own [`ProcessExit`](gmtrace_core::event::What::ProcessExit).
     /// Read it with `try_iter` every few milliseconds: a sender that must wake a sleeping reader costs the command more.
-    pub events: Receiver<Event>,
+    pub events: EventReceiver,
     /// The command.
     pub command: Command,
     /// Whether the command is traced, and if not, why.

@@ -10,13 +10,13 @@ use crate::capture::ptrace::{
     Change, Ending, Engine, PendingLocks, Plan, Rounds, SeenSignals, Spawned, Start, Told, WhyNot,
     spawn, sys,
 };
+use crate::capture::queue::{EventReceiver, EventSender, queue};
 use gmtrace_core::event::{Event, What};
 use gmtrace_core::units::Pid;
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 /// Runs the tracer's part. Every signal is blocked here: what a terminal or a group sends is for the command.
 pub(super) fn run<W>(plan: &Plan, clock: Clock, link: Link, front: i32, watch: W) -> !
@@ -43,7 +43,7 @@ fn attend<W>(plan: &Plan, clock: Clock, spawned: Spawned, teller: Teller, watch:
 where
     W: FnOnce(WatchSide) + Send + 'static,
 {
-    let (sender, events) = sync_channel(ROOM);
+    let (sender, events) = queue(ROOM);
     let run = Run::new(clock, &teller.link, events);
     if let Err(why) = spawned.traced.clone() {
         let report = spawned.report();
@@ -97,7 +97,7 @@ const FOREIGN_PROC: &str = "/proc shows another pid namespace, so what is said o
     processes: mount it anew (unshare --mount-proc)";
 
 /// Says a sentence for the report.
-pub(super) fn note(events: &SyncSender<Event>, clock: Clock, pid: i32, text: Option<String>) {
+pub(super) fn note(events: &EventSender, clock: Clock, pid: i32, text: Option<String>) {
     if let Some(text) = text {
         let pid = Pid(pid);
         // The watch has not begun, so the receiver is there.
@@ -109,7 +109,7 @@ pub(super) fn note(events: &SyncSender<Event>, clock: Clock, pid: i32, text: Opt
 pub(super) struct Run {
     pub(super) clock: Clock,
     link: Arc<Link>,
-    events: Receiver<Event>,
+    events: EventReceiver,
     locks: PendingLocks,
     signals: SeenSignals,
     rounds: Rounds,
@@ -117,7 +117,7 @@ pub(super) struct Run {
 }
 
 impl Run {
-    fn new(clock: Clock, link: &Arc<Link>, events: Receiver<Event>) -> Run {
+    fn new(clock: Clock, link: &Arc<Link>, events: EventReceiver) -> Run {
         Run {
             clock,
             link: Arc::clone(link),

@@ -8,17 +8,17 @@ use crate::capture::clock::Clock;
 use crate::capture::ptrace::{
     Change, Ending, Report, Spawned, Stop, WhyNot, classify, program, signal_name, sys,
 };
+use crate::capture::queue::EventSender;
 use gmtrace_core::event::{Event, What};
 use gmtrace_core::units::Pid;
 use nix::errno::Errno;
-use std::sync::mpsc::SyncSender;
 
 /// Attends to it until it has ended.
 pub(super) fn attend<W>(
     run: Run,
     spawned: Spawned,
     report: Report,
-    (events, teller): (SyncSender<Event>, Teller),
+    (events, teller): (EventSender, Teller),
     why: WhyNot,
     watch: W,
 ) where
@@ -43,7 +43,7 @@ pub(super) fn attend<W>(
 struct Waiter {
     pid: Pid,
     clock: Clock,
-    events: SyncSender<Event>,
+    events: EventSender,
     teller: Teller,
 }
 
@@ -82,8 +82,7 @@ impl Waiter {
     }
 
     fn tell(&self, what: What) {
-        // The watch has left: nobody wants to know.
-        _ = self.events.send(Event {
+        self.events.send_last(Event {
             t: self.clock.now(),
             pid: self.pid,
             tid: self.pid.into(),

@@ -6,8 +6,9 @@ use gmtrace::capture::proc::{Proc, SnapshotWants, SocketFilter};
 use gmtrace_core::event::{Event, SnapshotCause, What};
 use gmtrace_core::units::{Inode, Pid};
 use std::collections::HashSet;
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::time::Duration;
+use std::convert::Infallible;
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::time::{Duration, Instant};
 
 /// How long reading a go command's settings may take.
 const BOUND: Duration = Duration::from_secs(1);
@@ -32,6 +33,8 @@ pub enum Request {
         /// What else.
         wants: SnapshotWants,
     },
+    /// What these go commands work on.
+    Work(Vec<Pid>),
 }
 
 /// The way to the collector.
@@ -62,26 +65,40 @@ impl Collector {
 fn serve(requests: &Receiver<Request>, clock: Clock, sink: &Sender<Event>) {
     let mut proc = Proc::new();
     for request in requests {
-        let what = match request {
+        let read = match request {
             Request::Sample { pids, sockets } => {
                 let filter = sockets.map_or(SocketFilter::Owned, SocketFilter::Inodes);
-                What::Sample(proc.sample(&pids, &filter))
+                vec![(Pid(0), What::Sample(proc.sample(&pids, &filter)))]
             }
             Request::Snapshot { cause, root, known, wants } => {
-                What::Snapshot(Box::new(proc.snapshot(cause, root, &known, &wants)))
+                let snapshot = proc.snapshot(cause, root, &known, &wants);
+                vec![(Pid(0), What::Snapshot(Box::new(snapshot)))]
+            }
+            Request::Work(pids) => {
+                let work = |pid| Some((pid, What::GoWork { items: proc.work(pid)? }));
+                pids.into_iter().filter_map(work).collect()
             }
         };
-        let event = Event { t: clock.now(), pid: Pid(0), tid: Pid(0).into(), what };
-        if sink.send(event).is_err() {
+        let t = clock.now();
+        let mut events =
+            read.into_iter().map(|(pid, what)| Event { t, pid, tid: pid.into(), what });
+        if events.any(|event| sink.send(event).is_err()) {
             return;
         }
     }
 }
 
-/// Reads the settings of a go command, on a thread of its own: its files may lie on a dead filesystem. What gmtrace
+/// Begins to read the settings of a go command, on a thread of its own: its files may lie on a dead filesystem. What gmtrace
 /// started itself is known, and may be over before `/proc` can be read.
-pub fn read_settings(pid: Pid, started: Option<Started>, clock: Clock, sink: Sender<Event>) {
+pub fn read_settings(
+    pid: Pid,
+    started: Option<Started>,
+    clock: Clock,
+    sink: Sender<Event>,
+) -> Reading {
+    let (reads, over) = channel();
     let work = move || {
+        let _until_it_ends: Sender<Infallible> = reads;
         let settings = match started {
             Some(started) => gosettings::read_started(started, BOUND),
             None => gosettings::read(pid, BOUND),
@@ -94,5 +111,23 @@ pub fn read_settings(pid: Pid, started: Option<Started>, clock: Clock, sink: Sen
     let spawned = std::thread::Builder::new().name("settings".to_owned()).spawn(work);
     if let Err(error) = spawned {
         tracing::warn!("no thread for the settings of {pid}: {error}");
+    }
+    Reading(over)
+}
+
+/// A reading that goes on.
+pub struct Reading(Receiver<Infallible>);
+
+impl Reading {
+    /// Waits until it is over, or until `deadline`.
+    pub fn wait(&self, deadline: Instant) {
+        let left = deadline.saturating_duration_since(Instant::now());
+        // Nothing is ever sent: the sender goes with the thread.
+        _ = self.0.recv_timeout(left);
+    }
+
+    /// Whether it is over.
+    pub fn is_over(&self) -> bool {
+        matches!(self.0.try_recv(), Err(TryRecvError::Disconnected))
     }
 }

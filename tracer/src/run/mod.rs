@@ -2,11 +2,11 @@
 
 mod collector;
 mod limits;
-mod plan;
+pub mod plan;
 mod privileges;
 mod tree;
 mod watching;
-mod writing;
+pub mod writing;
 
 use crate::cli::RunOptions;
 use crate::exit;

@@ -7,7 +7,6 @@ use gmtrace::capture::gosettings::Started;
 use gmtrace::capture::ptrace::{CaptureMode, Credentials, Plan};
 use gmtrace_core::event::{Backend, Header, HeaderTag, Host, Mode, RECORDING_SCHEMA};
 use gmtrace_core::redact;
-use gmtrace_core::text::Escaped;
 use gmtrace_core::units::{Nanos, Pid};
 use nix::unistd::User;
 use std::ffi::{CString, OsStr, OsString};
@@ -57,13 +56,6 @@ pub fn plan(options: &RunOptions, argv: Vec<OsString>) -> Result<Planned> {
             "-o {target}: standard output belongs to the command; write to a file, as in -o run.json"
         );
     }
-    if let Some(format) = &options.format {
-        let format = format.to_string_lossy();
-        bail!(
-            "-F {}: standard output belongs to the command; write to a file, as in -o run.json",
-            Escaped(&format)
-        );
-    }
     wait_for_threads();
     let mut env: Vec<(OsString, OsString)> = std::env::vars_os().collect();
     let credentials = options.user.as_deref().map(|name| user(name, &mut env)).transpose()?;
@@ -92,7 +84,7 @@ pub fn plan(options: &RunOptions, argv: Vec<OsString>) -> Result<Planned> {
 
 /// The threads that looked at the targets are over, but the kernel may still list them, and a process of several threads is not
 /// forked. Ends without them after a second: the launch then says so.
-fn wait_for_threads() {
+pub fn wait_for_threads() {
     let began = std::time::Instant::now();
     let threads = || std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count);
     while threads() > 1 && began.elapsed() < std::time::Duration::from_secs(1) {
@@ -118,15 +110,19 @@ fn words(argv: &[OsString]) -> Vec<String> {
     redact::argv_for(&program, &words)
 }
 
-fn header(options: &RunOptions, argv: &[OsString]) -> Header {
+/// This machine.
+pub fn host() -> Host {
     let uname = nix::sys::utsname::uname().ok();
     let text = |s: Option<&OsStr>| s.map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
-    let host = Host {
+    Host {
         kernel: text(uname.as_ref().map(|u| u.release())),
         arch: text(uname.as_ref().map(|u| u.machine())),
         cpus: std::thread::available_parallelism()
             .map_or(0, |n| u32::try_from(n.get()).unwrap_or(0)),
-    };
+    }
+}
+
+fn header(options: &RunOptions, argv: &[OsString]) -> Header {
     // getcwd(2) asks no filesystem.
     let cwd = nix::unistd::getcwd().map(|d| d.to_string_lossy().into_owned()).unwrap_or_default();
     Header {
@@ -138,7 +134,7 @@ fn header(options: &RunOptions, argv: &[OsString]) -> Header {
         cwd,
         pid: Pid(0),
         started_at: jiff::Timestamp::now().to_string(),
-        host,
+        host: host(),
         backend: Backend::default(),
         stall_after_ns: nanos(options.stall_after.0),
     }

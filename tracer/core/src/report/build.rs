@@ -133,15 +133,14 @@ fn processes(session: &Session) -> Vec<ProcessRow> {
 fn spans(session: &Session) -> Vec<Span> {
     let mut spans: Vec<Span> = Vec::new();
     spans.extend(all_processes(session).map(process_span));
-    spans.extend(session.lookups.iter().flat_map(lookup_spans));
-    spans.extend(
-        session
-            .connections
-            .iter()
-            .filter(|c| !c.is_dns())
-            .flat_map(|c| connection_spans(session, c)),
-    );
-    spans.extend(session.locks.iter().map(lock_span));
+    let lookups = session.lookups.iter().chain(found(session, &session.found_lookups));
+    spans.extend(lookups.flat_map(lookup_spans));
+    let own = session.connections.iter().filter(|c| !c.is_dns());
+    spans.extend(own.flat_map(|c| connection_spans(session, c)));
+    spans.extend(found(session, &session.found_connections).iter().map(|c| found_span(session, c)));
+    let locks = session.locks.iter().chain(found(session, &session.found_locks));
+    spans.extend(locks.map(lock_span));
+    spans.extend(work::spans(session));
     spans.sort_by_key(|s| (s.start_ns, s.r#type));
     for (n, span) in spans.iter_mut().enumerate() {
         span.id = format!("{:016x}", n + 1);
@@ -151,7 +150,12 @@ fn spans(session: &Session) -> Vec<Span> {
     for s in spans.iter().filter(|s| s.r#type == SpanType::Process) {
         parents.entry(s.pid).or_default().push((s.id.clone(), s.start_ns, s.end_ns));
     }
+    let modules = work::modules(&spans);
     for span in spans.iter_mut().filter(|s| s.r#type != SpanType::Process) {
+        if let Some(id) = work::module_of(&modules, span) {
+            span.parent = Some(id);
+            continue;
+        }
         let lives = parents.get(&span.pid).map_or(&[][..], Vec::as_slice);
         span.parent = lives
             .iter()
@@ -164,7 +168,28 @@ fn spans(session: &Session) -> Vec<Span> {
     spans
 }
 
-fn span(
+/// Of what was found running, what the snapshots show is all there is.
+fn found<'s, T>(session: &Session, found: &'s [T]) -> &'s [T] {
+    if session.is_attached() { found } else { &[] }
+}
+
+/// A connection whose beginning was not seen: from the last data that was sent on it.
+fn found_span(session: &Session, c: &Connection) -> Span {
+    let name = session.names_of(c.peer.ip()).last().cloned();
+    let name = name.unwrap_or_else(|| c.peer.ip().to_string());
+    let (kind, word) = match c.phase() {
+        Phase::Connecting => (SpanType::Connect, "connect"),
+        _ => (SpanType::Read, "read"),
+    };
+    span(kind, format!("{word} {name}"), c.since, None, c.pid, c.tid)
+        .attr("server.address", name)
+        .attr("server.port", c.peer.port())
+        .attr("network.peer.address", c.peer.ip().to_string())
+        .attr("network.peer.port", c.peer.port())
+        .attr("gmtrace.bytes_received", c.bytes_received())
+}
+
+pub(super) fn span(
     r#type: SpanType,
     name: String,
     start: Nanos,
@@ -189,12 +214,12 @@ fn span(
 }
 
 impl Span {
-    fn attr(mut self, key: &str, value: impl Into<Value>) -> Span {
+    pub(super) fn attr(mut self, key: &str, value: impl Into<Value>) -> Span {
         self.attrs.insert(key.to_owned(), value.into());
         self
     }
 
-    fn failed(mut self, error: &str) -> Span {
+    pub(super) fn failed(mut self, error: &str) -> Span {
         self.status = SpanStatus::Error;
         self.attr("error.type", error)
     }
@@ -311,7 +336,8 @@ fn connection_spans(session: &Session, c: &Connection) -> Vec<Span> {
         if let Some(response) = &c.response {
             http = http.attr("http.response.status_code", response.status);
         }
-        spans.push(http);
+        let unanswered = c.response.is_none() && end.is_some();
+        spans.push(if unanswered { http.failed("no response was seen") } else { http });
     }
     if c.bytes_received() > 0 || c.received_at.is_some() {
         let start = decided.unwrap_or(c.since);
@@ -336,7 +362,7 @@ fn lock_span(lock: &LockWait) -> Span {
     }
 }
 
-/// Modules that a finding names. A module's own row needs goroutines, or requests that can be read.
+/// Modules whose locks were asked for, that goroutines worked on, or that a finding names.
 fn modules(session: &Session, findings: &[Finding]) -> Vec<ModuleRow> {
     let mut rows: Vec<ModuleRow> = Vec::new();
     for lock in &session.locks {
@@ -346,7 +372,27 @@ fn modules(session: &Session, findings: &[Finding]) -> Vec<ModuleRow> {
         let Some((path, version)) = place.and_then(|p| Some((p.module?, p.version?))) else {
             continue;
         };
-        add_module(&mut rows, path, version, lock);
+        add_module(&mut rows, path, version, lock, work::result(session, lock.pid, None));
+    }
+    for work in &session.work {
+        let Some((path, version)) = work.module.split_once('@') else { continue };
+        let result = work::result(session, work.pid, Some(work));
+        let known = rows.iter_mut().find(|r| r.path == path && r.version == version);
+        match known {
+            Some(row) => {
+                row.start_ns = row.start_ns.min(work.since);
+                result.clone_into(&mut row.result);
+                row.end_ns = row.end_ns.map(|end| end.max(work.until));
+            }
+            None => rows.push(ModuleRow {
+                path: path.to_owned(),
+                version: version.to_owned(),
+                result: result.to_owned(),
+                start_ns: work.since,
+                end_ns: (!work.open).then_some(work.until),
+                ..ModuleRow::default()
+            }),
+        }
     }
     for module in findings.iter().flat_map(|f| &f.modules) {
         let Some((path, version)) = module.split_once('@') else { continue };
@@ -362,14 +408,20 @@ fn modules(session: &Session, findings: &[Finding]) -> Vec<ModuleRow> {
     rows
 }
 
-fn add_module(rows: &mut Vec<ModuleRow>, path: String, version: String, lock: &LockWait) {
+fn add_module(
+    rows: &mut Vec<ModuleRow>,
+    path: String,
+    version: String,
+    lock: &LockWait,
+    result: &str,
+) {
     let waited = lock.ended.map_or(0, |end| end.since(lock.since).0);
     let at = rows.iter().position(|r| r.path == path && r.version == version);
     let index = at.unwrap_or_else(|| {
         rows.push(ModuleRow {
             path,
             version,
-            result: if lock.ended.is_some() { "ok" } else { "open" }.to_owned(),
+            result: result.to_owned(),
             start_ns: lock.since,
             ..ModuleRow::default()
         });
@@ -385,7 +437,8 @@ fn hosts(session: &Session) -> Vec<HostRow> {
     let mut judged = std::collections::HashSet::new();
     let mut rows: Vec<HostRow> = Vec::new();
     let mut times: BTreeMap<String, Vec<u64>> = BTreeMap::new();
-    for c in session.connections.iter().filter(|c| !c.is_dns()) {
+    let all = session.connections.iter().chain(found(session, &session.found_connections));
+    for c in all.filter(|c| !c.is_dns()) {
         let host = c
             .asked_host()
             .or_else(|| session.names_of(c.peer.ip()).last().cloned())
@@ -409,7 +462,9 @@ fn hosts(session: &Session) -> Vec<HostRow> {
         if judged.insert(at) {
             row.role = row.role.or_else(|| crate::diagnose::role_of_connection(session, c));
         }
-        if let (Some((t, _)), None) = (&c.decided, c.failure()) {
+        // How long it took is not known of a connection that was found.
+        let decided = c.decided.as_ref().filter(|(t, _)| c.failure().is_none() && *t > c.since);
+        if let Some((t, _)) = decided {
             times.entry(host).or_default().push(t.since(c.since).0);
         }
     }

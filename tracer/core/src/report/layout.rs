@@ -130,13 +130,24 @@ pub(super) const fn right(title: &'static str) -> Column {
 
 /// A table indented by two: where it is too wide, the cells of its widest columns are cut in the middle. Cells are escaped.
 pub(super) fn table(out: &mut String, look: Look, head: &[Column], rows: &[Vec<String>]) {
-    let widths = column_widths(look.columns() - 2, head, rows);
+    indented_table(out, look, head, rows, "  ");
+}
+
+/// A table that is the whole answer begins at the first column.
+pub(super) fn indented_table(
+    out: &mut String,
+    look: Look,
+    head: &[Column],
+    rows: &[Vec<String>],
+    indent: &str,
+) {
+    let widths = column_widths(look.columns() - indent.len(), head, rows);
     let titles = head.iter().map(|column| Cow::Borrowed(column.title));
     let line = table_line(head, &widths, titles);
-    out.push_str(&format!("  {}\n", paint(look.color.label, &line)));
+    out.push_str(&format!("{indent}{}\n", paint(look.color.label, &line)));
     for row in rows {
         let cells = row.iter().map(|cell| Cow::Borrowed(cell.as_str()));
-        out.push_str(&format!("  {}\n", table_line(head, &widths, cells)));
+        out.push_str(&format!("{indent}{}\n", table_line(head, &widths, cells)));
     }
 }
 

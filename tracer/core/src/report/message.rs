@@ -2,7 +2,7 @@
 
 use super::layout::{Look, VALUE_COLUMN, about, fit, labelled, plain, word};
 use super::palette::{Palette, paint};
-use super::{Finding, ModuleRow, Remedy, Report};
+use super::{Confidence, Fact, Finding, ModuleRow, Remedy, Report};
 use crate::event::{EndedBy, Exit};
 use crate::text::{bytes, count, cut_middle, width};
 use crate::units::Nanos;
@@ -74,6 +74,46 @@ pub fn stall(finding: &Finding, context: &Context) -> String {
     out
 }
 
+/// The block of VOICE.md, "Attached", where it is the answer to a question: no `limit`, and other explanations only where the facts
+/// leave room for them.
+pub fn attached(finding: &Finding, context: &Context) -> String {
+    attached_begin(finding, context) + &attached_end(finding, context)
+}
+
+/// The part of [`attached`] that one reading gives.
+pub fn attached_begin(finding: &Finding, context: &Context) -> String {
+    let mut out = String::new();
+    let look = Look { width: context.width, color: context.color };
+    headline(&mut out, finding, context.prefix, look);
+    labelled_facts(&mut out, finding, look, |label| !is_of_second_reading(label));
+    out
+}
+
+/// The part of [`attached`] that stands behind a second reading.
+pub fn attached_end(finding: &Finding, context: &Context) -> String {
+    let mut out = String::new();
+    let look = Look { width: context.width, color: context.color };
+    labelled_facts(&mut out, finding, look, is_of_second_reading);
+    if finding.confidence != Confidence::Certain {
+        prose(&mut out, look, "or else", finding.alternatives.first().map(String::as_str));
+    }
+    remedies(&mut out, finding, look);
+    closing(&mut out, finding, &context.closing, look);
+    out
+}
+
+/// What stands in the place of [`attached_end`] where the second reading speaks against the first.
+pub fn attached_corrected(what: &str, context: &Context) -> String {
+    let mut out = String::new();
+    let look = Look { width: context.width, color: context.color };
+    prose(&mut out, look, "checked", Some(what));
+    out
+}
+
+fn is_of_second_reading(label: &str) -> bool {
+    matches!(label, "checked" | "behind")
+}
+
 /// The first line, and an empty one.
 pub(super) fn headline(out: &mut String, finding: &Finding, prefix: &str, look: Look) {
     let indent = width(prefix);
@@ -87,7 +127,12 @@ pub(super) fn headline(out: &mut String, finding: &Finding, prefix: &str, look: 
 
 /// The labelled lines that the rule filled; the second of two with the same label continues the first.
 pub(super) fn facts(out: &mut String, finding: &Finding, look: Look) {
-    for same in finding.facts.chunk_by(|one, next| one.label == next.label) {
+    labelled_facts(out, finding, look, |_| true);
+}
+
+fn labelled_facts(out: &mut String, finding: &Finding, look: Look, wanted: impl Fn(&str) -> bool) {
+    let facts: Vec<&Fact> = finding.facts.iter().filter(|fact| wanted(&fact.label)).collect();
+    for same in facts.chunk_by(|one, next| one.label == next.label) {
         let lines = same.iter().flat_map(|fact| &fact.lines);
         let rows = lines.flat_map(|line| fit(&plain(line), look.value_columns()));
         let label = same.first().map_or("", |fact| &fact.label);
@@ -202,6 +247,7 @@ fn resolution(finding: &Finding) -> Option<String> {
         "body-stalled" | "body-slow" | "peer-dead" => Some(format!("{} sends again", who()?)),
         "lock-held" | "lock-orphaned" => Some("the lock is free".to_owned()),
         "prompt" => Some("someone typed an answer".to_owned()),
+        "pipe-held" => Some("the pipe is closed".to_owned()),
         _ => None,
     }
 }

@@ -13,9 +13,11 @@ pub mod markdown;
 pub mod message;
 pub mod palette;
 pub mod perfetto;
+pub mod ps;
 mod ranking;
 pub mod schema;
 pub mod text;
+mod work;
 
 #[cfg(test)]
 mod tests;
@@ -213,7 +215,7 @@ pub struct ModuleRow {
     pub path: String,
     /// Its version.
     pub version: String,
-    /// `ok`, `failed`, `open`.
+    /// `ok`, `failed`, `open`, or `unknown` where its end was not seen.
     pub result: String,
     /// Whether it was there already; null where unknown.
     pub cache_hit: Option<bool>,

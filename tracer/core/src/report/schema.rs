@@ -1,5 +1,6 @@
 //! The JSON Schemas of what programs can rely on, made from the types.
 
+use super::ps::{PS_SCHEMA, Ps};
 use super::{Report, TIMELINE_SCHEMA};
 use crate::event::{RECORDING_SCHEMA, Record};
 use schemars::{JsonSchema, SchemaGenerator};
@@ -21,6 +22,15 @@ pub fn recording() -> Value {
         "One line of a recording: first a header, then events, last an end. A recording that was cut off is readable up to \
          there. Times are nanoseconds since the start of the run (CLOCK_MONOTONIC). Readers ignore keys, enum values and event \
          types they do not know.",
+    )
+}
+
+/// The schema of `gmtrace ps -F json`.
+pub fn ps() -> Value {
+    describe::<Ps>(
+        PS_SCHEMA,
+        "The go commands that run on a machine, and what each of them waits for. Times are nanoseconds. Readers ignore keys and \
+         enum values they do not know.",
     )
 }
 

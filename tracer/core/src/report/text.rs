@@ -29,6 +29,7 @@ pub fn report(report: &Report, width: usize, color: Palette) -> String {
     page.modules(report);
     page.spans(report);
     page.notes(report);
+    page.limits(report);
     format!("{}\n", page.out.trim_end_matches('\n'))
 }
 
@@ -40,7 +41,7 @@ struct Page {
 impl Page {
     /// What was not seen comes first: it limits all that follows.
     fn losses(&mut self, report: &Report) {
-        if report.losses.is_empty() && report.backend.unseen.is_empty() {
+        if report.losses.is_empty() {
             return;
         }
         let title = paint(self.look.color.warning, "Not everything was seen.");
@@ -51,9 +52,20 @@ impl Page {
             .map(|(cause, count)| format!("{count}: {}", plain(cause)))
             .collect();
         self.label("lost", &lost);
+        self.unseen(report);
+        self.out.push('\n');
+    }
+
+    /// What this way of watching never sees: no news, where nothing was lost.
+    fn limits(&mut self, report: &Report) {
+        if report.losses.is_empty() {
+            self.unseen(report);
+        }
+    }
+
+    fn unseen(&mut self, report: &Report) {
         let unseen: Vec<String> = report.backend.unseen.iter().map(|what| plain(what)).collect();
         self.label("unseen", &unseen);
-        self.out.push('\n');
     }
 
     fn verdict(&mut self, report: &Report) {

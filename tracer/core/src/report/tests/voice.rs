@@ -1,7 +1,9 @@
 //! The messages by which all others are modelled, byte for byte.
 
 use super::sample::{fact, finding, full_finding, lock, peer, remedy};
-use crate::report::message::{Closing, Context, Offers, PREFIX, hint, stall};
+use crate::report::message::{
+    Closing, Context, Offers, PREFIX, attached, attached_begin, attached_end, hint, stall,
+};
 use crate::report::palette::Palette;
 use crate::report::{Finding, Remedy};
 use crate::text::width;
@@ -183,7 +185,7 @@ gmtrace: ssh is waiting for you to type an answer about git.example.com.
 }
 
 #[test]
-fn attached() {
+fn a_command_that_hangs_already() {
     let finding = Finding {
         remedies: vec![remedy("end 41207 and 41190, then", Some("GOPROXY=direct go mod download"))],
         facts: vec![
@@ -200,8 +202,10 @@ fn attached() {
         )
     };
     let context = Context { prefix: "", closing: Closing::Unseen(Vec::new()), ..context(&finding) };
+    let parts = attached_begin(&finding, &context) + &attached_end(&finding, &context);
+    assert_eq!(parts, attached(&finding, &context), "the first part stands at once");
     assert_eq!(
-        stall(&finding, &context),
+        attached(&finding, &context),
         "\
 go list ./... (pid 41190) is waiting for proxy.example.com to answer.
 
