@@ -10,6 +10,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::go::Go;
+
 const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures");
 
 /// The program built from `tests/fixtures/NAME.c`, or from `NAME.go` when asked for by that name.
@@ -33,11 +35,66 @@ pub fn fixture(name: &str) -> Result<PathBuf> {
     Ok(built)
 }
 
+/// How a Go program is built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum GoBuild {
+    /// As `go build` does without a C compiler: with symbols, at a fixed address.
+    Plain,
+    /// Without symbols.
+    Stripped,
+    /// Without symbols, to be loaded anywhere.
+    Pie,
+    /// The same, linked with C by the system's linker, as distributions do.
+    PieWithC,
+    /// Plain, for arm64.
+    Arm64,
+}
+
+impl GoBuild {
+    /// Every one that this machine runs.
+    pub const ALL: [GoBuild; 4] =
+        [GoBuild::Plain, GoBuild::Stripped, GoBuild::Pie, GoBuild::PieWithC];
+
+    fn arguments(self) -> &'static [&'static str] {
+        match self {
+            GoBuild::Plain | GoBuild::Arm64 => &[],
+            GoBuild::Stripped => &["-ldflags=-s -w"],
+            GoBuild::Pie | GoBuild::PieWithC => &["-ldflags=-s -w", "-buildmode=pie"],
+        }
+    }
+}
+
+/// The program built from `tests/fixtures/NAME.go` by this toolchain.
+///
+/// # Errors
+/// What the compiler said where it refused.
+pub fn go_fixture(go: &Go, name: &str, how: GoBuild) -> Result<PathBuf> {
+    let source = Path::new(SOURCES).join(format!("{name}.go"));
+    let mut hash = DefaultHasher::new();
+    (fs::read(&source)?, go.says()?, how).hash(&mut hash);
+    let built = rooms()?.join(format!("{name}-{}-{how:?}-{:016x}", go.says()?, hash.finish()));
+    if !built.exists() {
+        let new = beside(&built);
+        let mut build = Command::new(go.program());
+        build.arg("build").args(how.arguments()).arg("-o").arg(&new).arg(&source);
+        build.env("GOTOOLCHAIN", "local").env("GOFLAGS", "").env("GOWORK", "off");
+        build.env_remove("GOROOT");
+        if how == GoBuild::Arm64 {
+            build.env("GOARCH", "arm64");
+        }
+        build.env("CGO_ENABLED", if how == GoBuild::PieWithC { "1" } else { "0" });
+        let compiled = build.output()?;
+        if !compiled.status.success() {
+            bail!("building {}: {}", source.display(), String::from_utf8_lossy(&compiled.stderr));
+        }
+        fs::rename(&new, &built)?;
+    }
+    Ok(built)
+}
+
 /// Builds beside its place and renames, because two tests may want the same fixture at once.
 fn build(name: &str, source: &Path, built: &Path) -> Result<()> {
-    static ATTEMPT: AtomicU32 = AtomicU32::new(0);
-    let attempt = ATTEMPT.fetch_add(1, Ordering::Relaxed);
-    let new = built.with_extension(format!("{}-{attempt}", std::process::id()));
+    let new = beside(built);
     let (mut compiler, package) = if name.ends_with(".go") {
         let mut go = Command::new("go");
         go.args(["build", "-o"]).arg(&new).arg(source);
@@ -59,6 +116,13 @@ fn build(name: &str, source: &Path, built: &Path) -> Result<()> {
         bail!("building {}: {}", source.display(), String::from_utf8_lossy(&compiled.stderr));
     }
     Ok(fs::rename(&new, built)?)
+}
+
+/// A name that nobody else builds at.
+fn beside(built: &Path) -> PathBuf {
+    static ATTEMPT: AtomicU32 = AtomicU32::new(0);
+    let attempt = ATTEMPT.fetch_add(1, Ordering::Relaxed);
+    built.with_extension(format!("{}-{attempt}", std::process::id()))
 }
 
 /// A 32-bit program needs no 32-bit libc when it uses none.

@@ -13,6 +13,7 @@ pub mod go;
 pub mod harness;
 pub mod holder;
 pub mod lab;
+pub mod local_proxy;
 pub mod processes;
 pub mod recording;
 pub mod servers;

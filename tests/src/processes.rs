@@ -63,20 +63,64 @@ pub fn marked(marker: &str) -> Vec<Process> {
 pub fn end_what_lives_on(marker: &str) -> Result<()> {
     await_that("the command is gone", || {
         let alive = marked(marker);
-        let tracer = alive.iter().find(|process| process.name == "gmtrace");
-        let command = tracer.is_some_and(|tracer| alive.iter().any(|p| p.parent == tracer.pid));
-        (!command).then_some(())
-    })?;
-    for process in marked(marker).iter().filter(|process| process.name != "gmtrace") {
-        // It may have ended by itself.
-        let _gone = kill(Pid::from_raw(process.pid), Signal::SIGKILL);
-    }
-    Ok(())
+        let is_gmtrace = |process: &&Process| process.name == "gmtrace";
+        let is_command = |process: &Process| {
+            alive.iter().filter(is_gmtrace).any(|tracer| process.parent == tracer.pid)
+        };
+        if !alive.iter().any(is_command) {
+            for process in alive.iter().filter(|process| !is_gmtrace(process)) {
+                // It may have ended by itself.
+                let _gone = kill(Pid::from_raw(process.pid), Signal::SIGKILL);
+            }
+        }
+        // Until nobody is left: where the front was killed early, the command may only begin now.
+        alive.is_empty().then_some(())
+    })
 }
 
 /// The children of a process.
 pub fn children(pid: i32) -> Vec<Process> {
     all_pids().into_iter().filter_map(process).filter(|process| process.parent == pid).collect()
+}
+
+/// The process of this name below `pid`, once there is one.
+///
+/// # Errors
+/// When there is none after `BOUND`.
+pub fn below(pid: Pid, name: &str) -> Result<Pid> {
+    let named = |pid: &i32| process(*pid).is_some_and(|process| process.name == name);
+    let find = || descendants(pid.as_raw()).into_iter().find(named);
+    await_that(name, find).map(Pid::from_raw)
+}
+
+/// Everything below `pid`.
+pub fn descendants(pid: i32) -> Vec<i32> {
+    children(pid)
+        .into_iter()
+        .flat_map(|child| [vec![child.pid], descendants(child.pid)].concat())
+        .collect()
+}
+
+/// Waits until a thread of `pid` sits in read(2) on a file whose name has `part` in it, by `/proc`.
+///
+/// # Errors
+/// When none does within `BOUND`.
+pub fn await_read(pid: Pid, part: &str) -> Result<()> {
+    let number = nix::libc::SYS_read.to_string();
+    await_that(&format!("{pid} reads {part}"), || {
+        let tasks = fs::read_dir(format!("/proc/{pid}/task")).ok()?;
+        let reads = tasks.flatten().any(|task| {
+            let call = fs::read_to_string(task.path().join("syscall")).unwrap_or_default();
+            let mut words = call.split(' ');
+            let fd = words
+                .next()
+                .filter(|nr| *nr == number)
+                .and_then(|_| i32::from_str_radix(words.next()?.strip_prefix("0x")?, 16).ok());
+            let file = fd.and_then(|fd| fs::read_link(format!("/proc/{pid}/fd/{fd}")).ok());
+            file.is_some_and(|file| file.to_string_lossy().contains(part))
+        });
+        reads.then_some(())
+    })
 }
 
 /// A field of `/proc/PID/status`, such as `TracerPid`.
@@ -106,11 +150,29 @@ fn signal_set(pid: i32, field: &str) -> u64 {
     status_field(pid, field).and_then(|set| u64::from_str_radix(&set, 16).ok()).unwrap_or(0)
 }
 
-/// Asleep or stopped, with no signal to be delivered. A pending one that is blocked does not count: bash waits for a job with
-/// SIGCHLD blocked.
-fn is_quiet(process: &Process) -> bool {
+/// A thread that sleeps or is stopped, and how often it has been put off its CPU so far.
+type Asleep = (i32, u64);
+
+/// The threads of a process where all are asleep or stopped and no signal is to be delivered. A pending one that is blocked does
+/// not count: bash waits for a job with SIGCHLD blocked.
+fn asleep(process: &Process) -> Option<Vec<Asleep>> {
     let pending = signal_set(process.pid, "SigPnd") | signal_set(process.pid, "ShdPnd");
-    "ST".contains(process.state) && pending & !signal_set(process.pid, "SigBlk") == 0
+    if pending & !signal_set(process.pid, "SigBlk") != 0 {
+        return None;
+    }
+    threads(process.pid).into_iter().map(thread_asleep).collect()
+}
+
+fn threads(pid: i32) -> Vec<i32> {
+    let entries = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+}
+
+fn thread_asleep(tid: i32) -> Option<Asleep> {
+    let sleeps = status_field(tid, "State")?.starts_with(['S', 'T']);
+    let switches = |kind| status_field(tid, kind)?.parse::<u64>().ok();
+    let off = switches("voluntary_ctxt_switches")? + switches("nonvoluntary_ctxt_switches")?;
+    sleeps.then_some((tid, off))
 }
 
 /// Waits until every process of a launch is quiet: what was sent has arrived.
@@ -118,12 +180,40 @@ fn is_quiet(process: &Process) -> bool {
 /// # Errors
 /// After `BOUND`, with who is not.
 pub fn await_quiet(marker: &str) -> Result<()> {
-    // Twice, because a process that is woken by the last one looked at may have been looked at before.
+    let look = || marked(marker).iter().map(asleep).collect::<Option<Vec<_>>>();
+    // Who wakes another and sleeps again could be looked at before and after. Whoever sleeps in both looks and was not put off its
+    // CPU in between (proc(5), voluntary_ctxt_switches) slept all the time, and at the end of the first look they all did.
     let waited = await_that("every process sleeps", || {
-        let look = || marked(marker).iter().all(is_quiet);
-        (look() && look()).then_some(())
+        let first = look()?;
+        (look()? == first).then_some(())
     });
     waited.map_err(|error| error.context(format!("awake: {:?}", marked(marker))))
+}
+
+/// Gives a process and what runs below it up to two seconds to come to rest, for what has just begun to wait still moves on a busy
+/// machine. What never rests is looked at as it is.
+pub fn settle(pid: i32) {
+    let begin = Instant::now();
+    let mut before = switches_below(pid);
+    while begin.elapsed() < Duration::from_secs(2) {
+        std::thread::sleep(Duration::from_millis(100));
+        let now = switches_below(pid);
+        if now == before {
+            return;
+        }
+        before = now;
+    }
+}
+
+/// How often the threads of a process, and of those below it, have been put off their CPU.
+fn switches_below(pid: i32) -> u64 {
+    let count = |tid: i32, kind: &str| status_field(tid, kind)?.parse::<u64>().ok();
+    let of_thread = |tid: i32| {
+        count(tid, "voluntary_ctxt_switches").unwrap_or(0)
+            + count(tid, "nonvoluntary_ctxt_switches").unwrap_or(0)
+    };
+    let own: u64 = threads(pid).into_iter().map(of_thread).sum();
+    own + children(pid).iter().map(|child| switches_below(child.pid)).sum::<u64>()
 }
 
 /// Waits until nobody of a launch is left.

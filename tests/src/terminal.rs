@@ -29,21 +29,10 @@ impl Terminal {
     /// # Errors
     /// Where there is no terminal to be had, or the launch does not start.
     pub fn start(launch: &Launch, how: How) -> Result<Self> {
-        // From the first moment close-on-exec: a copy in the processes of a test that runs beside this one would keep the
-        // terminal open.
-        let master = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC)?;
-        grantpt(&master)?;
-        unlockpt(&master)?;
-        let no_terminal_of_ours = OFlag::O_NOCTTY.bits();
-        let slave = File::options()
-            .read(true)
-            .write(true)
-            .custom_flags(no_terminal_of_ours)
-            .open(ptsname_r(&master)?)?;
+        let (master, slave) = pair()?;
         let mut command = launch.prepare(how)?;
         command.stdin(slave.try_clone()?).stdout(slave.try_clone()?).stderr(slave);
         let running = Running::spawn(command, launch.marker())?;
-        let master = File::from(master.as_fd().try_clone_to_owned()?);
         Ok(Self { master, screen: String::new(), seen: 0, running })
     }
 
@@ -108,4 +97,23 @@ impl Terminal {
         while self.read_more()? {}
         Ok((self.running.end()?, self.screen))
     }
+}
+
+/// A new terminal: its keyboard and screen, and what a command opens.
+///
+/// # Errors
+/// Where there is none to be had.
+pub fn pair() -> Result<(File, File)> {
+    // From the first moment close-on-exec: a copy in the processes of a test that runs beside this one would keep the
+    // terminal open.
+    let master = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC)?;
+    grantpt(&master)?;
+    unlockpt(&master)?;
+    let no_terminal_of_ours = OFlag::O_NOCTTY.bits();
+    let slave = File::options()
+        .read(true)
+        .write(true)
+        .custom_flags(no_terminal_of_ours)
+        .open(ptsname_r(&master)?)?;
+    Ok((File::from(master.as_fd().try_clone_to_owned()?), slave))
 }

@@ -19,6 +19,10 @@
 
 #![allow(clippy::panic, reason = "an expectation that does not hold ends its test")]
 
+mod attached;
+
+pub use attached::{Hung, gmtrace, hang, look};
+
 use std::fs;
 use std::io::Write as _;
 use std::process::Command;
@@ -106,6 +110,22 @@ impl Watched {
             thread::sleep(Duration::from_millis(10));
         }
         bail!("no stall was told within {PATIENCE:?}: {}", self.0.stderr()?)
+    }
+
+    /// Types at the command's terminal.
+    ///
+    /// # Errors
+    /// When it has none.
+    pub fn types(&self, keys: &str) -> Result<()> {
+        self.0.types(keys)
+    }
+
+    /// Waits until the command's terminal no longer shows what is typed.
+    ///
+    /// # Errors
+    /// As [`Running::wait_for_secret`].
+    pub fn wait_for_secret(&self) -> Result<()> {
+        self.0.wait_for_secret()
     }
 
     /// What gmtrace has said so far.
@@ -383,7 +403,7 @@ fn replay(recording: &str) -> Result<Answer> {
 }
 
 /// The schema that gmtrace prints, compiled once.
-fn schema(name: &str) -> &'static Validator {
+pub(crate) fn schema(name: &str) -> &'static Validator {
     static TIMELINE: OnceLock<Validator> = OnceLock::new();
     static RECORDING: OnceLock<Validator> = OnceLock::new();
     let cell = if name == "timeline" { &TIMELINE } else { &RECORDING };

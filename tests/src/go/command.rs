@@ -12,6 +12,7 @@ use tempfile::TempDir;
 
 use super::{Project, Running, toolchain};
 use crate::servers::TestCa;
+use crate::terminal;
 
 /// A command with its environment. Until told otherwise, it may use no module proxy and no checksum database, so that nothing
 /// leaves the machine by mistake.
@@ -23,6 +24,7 @@ pub struct GoCommand {
     room: Arc<TempDir>,
     environment: Vec<(OsString, OsString)>,
     gmtrace: Option<Vec<String>>,
+    terminal: bool,
 }
 
 impl GoCommand {
@@ -34,6 +36,7 @@ impl GoCommand {
             directory: project.directory(),
             environment: Vec::new(),
             gmtrace: None,
+            terminal: false,
             room: project.hold(),
         };
         command
@@ -97,6 +100,13 @@ impl GoCommand {
         self
     }
 
+    /// Gives it a terminal of its own to ask questions at, as `/dev/tty`.
+    #[must_use]
+    pub fn at_a_terminal(mut self) -> Self {
+        self.terminal = true;
+        self
+    }
+
     /// Starts it, in a process group of its own, with nothing to read and its output going to files.
     ///
     /// # Errors
@@ -104,12 +114,23 @@ impl GoCommand {
     pub fn spawn(self) -> Result<Running> {
         let run = tempfile::Builder::new().prefix("run-").tempdir_in(self.room.path())?;
         let mut command = self.command_line(run.path())?;
-        command.current_dir(&self.directory).env_clear().envs(self.environment).process_group(0);
-        command.stdin(Stdio::null());
+        command.current_dir(&self.directory).env_clear().envs(self.environment);
+        let keyboard = match self.terminal {
+            // setsid(1) makes a group by itself; the leader of one would have to fork for that.
+            true => {
+                let (keyboard, terminal) = terminal::pair()?;
+                command.stdin(terminal);
+                Some(keyboard)
+            }
+            false => {
+                command.process_group(0).stdin(Stdio::null());
+                None
+            }
+        };
         command.stdout(File::create(run.path().join("stdout"))?);
         command.stderr(File::create(run.path().join("stderr"))?);
         let child = command.spawn().with_context(|| format!("cannot run {command:?}"))?;
-        Ok(Running::new(child, run, self.room))
+        Ok(Running::new(child, run, self.room, keyboard))
     }
 
     /// Runs it to its end.
@@ -121,12 +142,20 @@ impl GoCommand {
     }
 
     fn command_line(&self, run: &Path) -> Result<Command> {
+        let begin = |program: &Path| {
+            if !self.terminal {
+                return Command::new(program);
+            }
+            let mut command = Command::new("setsid");
+            command.arg("--ctty").arg(program);
+            command
+        };
         let Some(options) = &self.gmtrace else {
-            let mut command = Command::new(&self.program);
+            let mut command = begin(&self.program);
             command.args(&self.arguments);
             return Ok(command);
         };
-        let mut command = Command::new(toolchain::gmtrace()?);
+        let mut command = begin(&toolchain::gmtrace()?);
         command
             .args(options)
             .arg("-o")

@@ -1,6 +1,7 @@
 //! A command that runs.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::Child;
 use std::sync::Arc;
@@ -10,11 +11,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use nix::sys::signal::{Signal, kill, killpg};
+use nix::sys::termios::{LocalFlags, tcgetattr};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
 use super::Finished;
+use crate::processes::await_that;
 
 /// A command that runs, or has ended and not been looked at yet. When it is dropped, what is left of its process group is
 /// killed; the zombie of the leader is kept until then, so that the number of the group cannot have gone to somebody else.
@@ -24,6 +27,7 @@ pub struct Running {
     reaped: bool,
     ended: Receiver<()>,
     run: TempDir,
+    keyboard: Option<File>,
     _room: Arc<TempDir>,
 }
 
@@ -31,7 +35,12 @@ impl Running {
     /// How long a command that is to end may take.
     pub const LIMIT: Duration = Duration::from_secs(180);
 
-    pub(super) fn new(child: Child, run: TempDir, room: Arc<TempDir>) -> Self {
+    pub(super) fn new(
+        child: Child,
+        run: TempDir,
+        room: Arc<TempDir>,
+        keyboard: Option<File>,
+    ) -> Self {
         let (tell, ended) = channel();
         let id = pid(&child);
         thread::spawn(move || {
@@ -39,7 +48,7 @@ impl Running {
             let _ = waitid(Id::Pid(id), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT);
             let _ = tell.send(());
         });
-        Self { child, reaped: false, ended, run, _room: room }
+        Self { child, reaped: false, ended, run, keyboard, _room: room }
     }
 
     /// The process: of gmtrace when the command is traced, of the command otherwise.
@@ -53,6 +62,28 @@ impl Running {
     /// When it is not allowed.
     pub fn signal(&self, signal: Signal) -> Result<()> {
         Ok(kill(self.pid(), signal)?)
+    }
+
+    /// Types at its terminal.
+    ///
+    /// # Errors
+    /// When it has none.
+    pub fn types(&self, keys: &str) -> Result<()> {
+        let mut keyboard = self.keyboard.as_ref().context("it has no terminal")?;
+        Ok(keyboard.write_all(keys.as_bytes())?)
+    }
+
+    /// Waits until its terminal no longer shows what is typed: a secret is asked for. What was typed before that is thrown away
+    /// (termios(3), TCSAFLUSH).
+    ///
+    /// # Errors
+    /// When it has no terminal, or nobody asks.
+    pub fn wait_for_secret(&self) -> Result<()> {
+        let keyboard = self.keyboard.as_ref().context("it has no terminal")?;
+        await_that("a secret is asked for", || {
+            let settings = tcgetattr(keyboard).ok()?;
+            (!settings.local_flags.contains(LocalFlags::ECHO)).then_some(())
+        })
     }
 
     /// Waits for its end without ending what it left behind in its process group: that lives on until this is dropped.
@@ -158,6 +189,7 @@ fn pid(child: &Child) -> Pid {
 }
 
 fn kill_group(leader: Pid) {
-    // ESRCH: there is nobody left, which is what is wanted.
+    // ESRCH: there is nobody left, which is what is wanted; or setsid(1) has not made the group yet.
     let _ = killpg(leader, Signal::SIGKILL);
+    let _ = kill(leader, Signal::SIGKILL);
 }

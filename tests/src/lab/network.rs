@@ -1,7 +1,7 @@
 //! Addresses, routes, and packets that get lost on command.
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use super::Lab;
+use crate::processes::await_that;
 use crate::servers::PATIENCE;
 
 /// The table and chain of our rules. They look at what comes in, not at what goes out: an output hook that drops a
@@ -22,7 +23,11 @@ impl Lab {
     /// When the address is none.
     pub fn address(&self, address: &str) -> Result<()> {
         let length = if family(address)? == "ip" { "32" } else { "128" };
-        ip(&["address", "replace", &format!("{address}/{length}"), "dev", "lo"])
+        ip(&["address", "replace", &format!("{address}/{length}"), "dev", "lo", "nodad"])?;
+        match address.parse() {
+            Ok(IpAddr::V6(address)) => usable(address),
+            _ => Ok(()),
+        }
     }
 
     /// Makes an Ethernet interface (one end of a veth pair) with an address such as `10.1.0.1/24`. At the other end nobody is.
@@ -111,6 +116,21 @@ impl Lab {
 fn counted(rule: &str) -> u64 {
     let mut words = rule.split_whitespace().skip_while(|&word| word != "packets");
     words.nth(1).and_then(|count| count.parse().ok()).unwrap_or(0)
+}
+
+/// Waits until the kernel lets sockets use an address: even without duplicate address detection it is tentative until a work queue
+/// of the kernel has seen it (addrconf_dad_work).
+fn usable(address: Ipv6Addr) -> Result<()> {
+    const TENTATIVE: u32 = 0x40; // linux/if_addr.h, IFA_F_TENTATIVE
+    let name: String = address.octets().iter().map(|byte| format!("{byte:02x}")).collect();
+    await_that("the address can be used", || {
+        // Address, interface, length of the prefix, scope, flags.
+        let table = std::fs::read_to_string("/proc/thread-self/net/if_inet6").ok()?;
+        let line = table.lines().find(|line| line.starts_with(&name))?;
+        let flags =
+            line.split_whitespace().nth(4).and_then(|flags| u32::from_str_radix(flags, 16).ok())?;
+        (flags & TENTATIVE == 0).then_some(())
+    })
 }
 
 /// `ip` or `ip6`, as nft(8) calls them.

@@ -10,25 +10,24 @@ use gmtrace_tests::cgroup::{Controller, Group};
 use gmtrace_tests::go::{GoCommand, Project};
 use gmtrace_tests::harness::send;
 use gmtrace_tests::lab::{self, Lab};
-use gmtrace_tests::processes::{await_that, children, process};
+use gmtrace_tests::processes::{await_that, below, process};
 use gmtrace_tests::servers::{Fault, GitHost, HttpServer, Listen, Module, TestCa};
 use gmtrace_tests::zoo;
 use nix::fcntl::OFlag;
 use nix::sys::signal::Signal;
-use nix::unistd::Pid;
 
-const HOST: &str = "git.example.com";
+pub const HOST: &str = "git.example.com";
 const MODULE: &str = "git.example.com/lib@v1.2.3";
 
 /// A git server at the usual port of its name, and a project that requires a module of it.
-struct Place {
+pub struct Place {
     ca: TestCa,
-    git: HttpServer<GitHost>,
-    project: Project,
+    pub git: HttpServer<GitHost>,
+    pub project: Project,
 }
 
 impl Place {
-    fn new(lab: &Lab) -> Result<Self> {
+    pub fn new(lab: &Lab) -> Result<Self> {
         lab.host(HOST, "192.0.2.22")?;
         let ca = TestCa::new()?;
         let host = GitHost::new(HOST)?;
@@ -38,24 +37,9 @@ impl Place {
         Ok(Self { git: HttpServer::start(listen, host)?, project, ca })
     }
 
-    fn download(&self) -> GoCommand {
+    pub fn download(&self) -> GoCommand {
         self.project.go(["mod", "download"]).proxy("direct").trust(&self.ca)
     }
-}
-
-/// The process of this name below `pid`, once there is one.
-fn below(pid: Pid, name: &str) -> Result<Pid> {
-    let find = || {
-        descendants(pid.as_raw()).into_iter().find(|p| process(*p).is_some_and(|p| p.name == name))
-    };
-    await_that(name, find).map(Pid::from_raw)
-}
-
-fn descendants(pid: i32) -> Vec<i32> {
-    children(pid)
-        .into_iter()
-        .flat_map(|child| [vec![child.pid], descendants(child.pid)].concat())
-        .collect()
 }
 
 #[test]

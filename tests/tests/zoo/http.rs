@@ -77,6 +77,26 @@ fn n29_the_request_is_refused() -> Result<()> {
 }
 
 #[test]
+fn n30_one_of_two_hundred_modules_is_not_answered() -> Result<()> {
+    let modules = Modules::generated(200, 1000);
+    let proxy = proxy(&modules)?;
+    proxy.faults().on("/example.com/m137/@v/v1.0.0.zip", Fault::Silent);
+    let project = project(&modules)?;
+    let hang = zoo::watch(download(&project).proxy(&proxy.url()))?;
+    proxy.wait_for("/example.com/m137/@v/v1.0.0.zip")?;
+    let answer = hang.stalls()?;
+    let found = answer.expect("http-silent").state("stalled").role("module-proxy");
+    assert_eq!(
+        found.finding["modules"],
+        serde_json::json!(["example.com/m137@v1.0.0"]),
+        "{answer}"
+    );
+    proxy.faults().lift();
+    hang.succeeds()?.expect("http-silent").state("slow").module("example.com/m137@v1.0.0");
+    Ok(())
+}
+
+#[test]
 fn n31_a_login_page_comes() -> Result<()> {
     let proxy = proxy(&one())?;
     proxy.faults().always(Fault::LoginPage);

@@ -3,41 +3,42 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use gmtrace_tests::disk::LocklessDisk;
 use gmtrace_tests::fixtures;
-use gmtrace_tests::go::{GoCommand, Project};
+use gmtrace_tests::go::{GoCommand, Project, Running};
 use gmtrace_tests::harness::send;
 use gmtrace_tests::holder::{Holder, make, wait_for_queue};
 use gmtrace_tests::lab;
-use gmtrace_tests::processes::{await_that, process};
+use gmtrace_tests::processes::{await_that, below, process};
 use gmtrace_tests::servers::{Fault, HttpServer, Listen, ModuleProxy, Modules};
 use gmtrace_tests::zoo::{self, Watched};
 use nix::sys::signal::Signal;
+use nix::unistd::Pid;
 
-const MODULE: &str = "example.com/m000@v1.0.0";
-const ZIP: &str = "/m000/@v/v1.0.0.zip";
+pub(crate) const MODULE: &str = "example.com/m000@v1.0.0";
+pub(crate) const ZIP: &str = "/m000/@v/v1.0.0.zip";
 
 /// One module, its proxy, and a project that requires it.
-struct Place {
-    proxy: HttpServer<ModuleProxy>,
-    project: Project,
+pub(crate) struct Place {
+    pub(crate) proxy: HttpServer<ModuleProxy>,
+    pub(crate) project: Project,
 }
 
 impl Place {
-    fn new() -> Result<Self> {
+    pub(crate) fn new() -> Result<Self> {
         let modules = Modules::generated(1, 1000);
         let proxy = HttpServer::start(Listen::loopback(), ModuleProxy::new(&modules))?;
         let project = zoo::go()?.project()?.requires(&modules)?;
         Ok(Self { proxy, project })
     }
 
-    fn download(&self) -> GoCommand {
+    pub(crate) fn download(&self) -> GoCommand {
         self.project.go(["mod", "download"]).proxy(&self.proxy.url())
     }
 
     /// The lock of the module's version (modfetch.lockVersion).
-    fn lock(&self) -> PathBuf {
+    pub(crate) fn lock(&self) -> PathBuf {
         self.project.modcache().join("cache/download/example.com/m000/@v/v1.0.0.lock")
     }
 
@@ -85,36 +86,62 @@ fn l2_the_holder_is_a_go_command_silent_on_the_network() -> Result<()> {
     Ok(())
 }
 
-/// The third wants to write go.sum. The second holds the lock that is for that, and waits for the first one's module.
+/// Two go commands in a row, and a third to come: it wants to write go.sum; the second holds the lock that is for that, and waits
+/// for the module of the first.
+pub(crate) struct Row {
+    pub(crate) proxy: HttpServer<ModuleProxy>,
+    pub(crate) whole: PathBuf,
+    pub(crate) first: Running,
+    pub(crate) second: Running,
+    cache: PathBuf,
+    other: Project,
+}
+
+impl Row {
+    pub(crate) fn new() -> Result<Self> {
+        let modules = Modules::generated(2, 1000);
+        let proxy = HttpServer::start(Listen::loopback(), ModuleProxy::new(&modules))?;
+        proxy.faults().on(ZIP, Fault::Silent);
+        let project = zoo::go()?.project()?.require("example.com/m000", "v1.0.0")?;
+        let other = zoo::go()?.project()?.require("example.com/m001", "v1.0.0")?;
+        let cache = project.modcache();
+        let whole = cache.join("cache/lock");
+        let version = cache.join("cache/download/example.com/m000/@v/v1.0.0.lock");
+        let first = project.go(["mod", "download"]).proxy(&proxy.url()).spawn()?;
+        proxy.wait_for(ZIP)?;
+        make(&whole)?;
+        // flock becomes the go command, which inherits the lock.
+        let words = ["--no-fork", &whole.to_string_lossy(), "go", "mod", "download"];
+        let second = project.command(Path::new("flock"), words).proxy(&proxy.url()).spawn()?;
+        wait_for_queue(&version)?;
+        Ok(Self { proxy, whole, first, second, cache, other })
+    }
+
+    pub(crate) fn third(&self) -> GoCommand {
+        let third = self.other.go(["mod", "download"]).proxy(&self.proxy.url());
+        third.env("GOMODCACHE", &self.cache)
+    }
+
+    /// Lets both end, which must be a good end. The module cache that all share goes with them, so the third has to end before.
+    pub(crate) fn end(self) -> Result<()> {
+        self.proxy.faults().lift();
+        self.first.wait()?.succeeded()?;
+        self.second.wait()?.succeeded().map(drop)
+    }
+}
+
 #[test]
 fn l3_three_go_commands_in_a_row() -> Result<()> {
-    let modules = Modules::generated(2, 1000);
-    let proxy = HttpServer::start(Listen::loopback(), ModuleProxy::new(&modules))?;
-    proxy.faults().on(ZIP, Fault::Silent);
-    let project = zoo::go()?.project()?.require("example.com/m000", "v1.0.0")?;
-    let other = zoo::go()?.project()?.require("example.com/m001", "v1.0.0")?;
-    let cache = project.modcache();
-    let (whole, version) =
-        (cache.join("cache/lock"), cache.join("cache/download/example.com/m000/@v/v1.0.0.lock"));
-    let first = project.go(["mod", "download"]).proxy(&proxy.url()).spawn()?;
-    proxy.wait_for(ZIP)?;
-    make(&whole)?;
-    // flock becomes the go command, which inherits the lock.
-    let words = ["--no-fork", &whole.to_string_lossy(), "go", "mod", "download"];
-    let second = project.command(Path::new("flock"), words).proxy(&proxy.url()).spawn()?;
-    wait_for_queue(&version)?;
-    let third = other.go(["mod", "download"]).proxy(&proxy.url()).env("GOMODCACHE", &cache);
-    let hang = zoo::watch(third)?;
-    wait_for_queue(&whole)?;
+    let row = Row::new()?;
+    let hang = zoo::watch(row.third())?;
+    wait_for_queue(&row.whole)?;
     let answer = hang.stalls()?;
     let found = answer.expect("http-silent").symptom("lock-held").role("module-proxy").links(3);
-    found.lock(&whole).holder(second.pid()).port(proxy.address().port());
-    found.says(&format!("kill {} {}", second.pid(), first.pid()));
-    proxy.faults().lift();
-    first.wait()?.succeeded()?;
-    second.wait()?.succeeded()?;
+    found.lock(&row.whole).holder(row.second.pid()).port(row.proxy.address().port());
+    found.says(&format!("kill {} {}", row.second.pid(), row.first.pid()));
+    row.proxy.faults().lift();
     hang.succeeds()?;
-    Ok(())
+    row.end()
 }
 
 #[test]
@@ -129,6 +156,88 @@ fn l4_the_projects_go_mod() -> Result<()> {
     let place = Place::new()?;
     let lock = place.project.directory().join("go.mod");
     place.waits_for(&lock, Holder::of(&lock)?)
+}
+
+#[test]
+fn l4_the_projects_go_sum() -> Result<()> {
+    let place = Place::new()?;
+    let lock = place.project.directory().join("go.sum");
+    place.waits_for(&lock, Holder::of(&lock)?)
+}
+
+/// The lock of the repository, which go will open again: what it made of it is gone.
+pub(crate) fn lock_of_repository(place: &crate::children::Place) -> Result<PathBuf> {
+    let cache = place.project.modcache().join("cache");
+    place.download().spawn()?.wait()?.succeeded()?;
+    let locks = std::fs::read_dir(cache.join("vcs"))?.flatten().map(|entry| entry.path());
+    let lock = locks.into_iter().find(|path| path.extension().is_some_and(|e| e == "lock"));
+    std::fs::remove_dir_all(cache.join("download"))?;
+    lock.context("no lock of a repository")
+}
+
+/// Whether a thread of the process sits in flock(2).
+pub(crate) fn sits_in_flock(pid: Pid) -> bool {
+    let number = format!("{} ", nix::libc::SYS_flock);
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let mut calls = tasks.filter_map(|t| std::fs::read_to_string(t.path().join("syscall")).ok());
+    calls.any(|call| call.starts_with(&number))
+}
+
+#[test]
+fn l4_the_lock_of_a_repository() -> Result<()> {
+    lab::isolated(|lab| {
+        let place = crate::children::Place::new(lab)?;
+        let lock = lock_of_repository(&place)?;
+        let holder = Holder::of(&lock)?;
+        let hang = zoo::watch(place.download())?;
+        wait_for_queue(&lock)?;
+        let answer = hang.stalls()?;
+        let found = answer.expect("lock-held").state("stalled").lock(&lock).holder(holder.pid());
+        found.says("the lock of a repository in the module cache");
+        drop(holder);
+        hang.succeeds()?.expect("lock-held").state("slow");
+        Ok(())
+    })
+}
+
+#[test]
+fn l7_the_holder_lives_in_another_pid_namespace() -> Result<()> {
+    lab::isolated(|_| {
+        let place = Place::new()?;
+        make(&place.lock())?;
+        let mut inside = Command::new("unshare")
+            .args(["--pid", "--fork", "--kill-child", "flock", "--no-fork"])
+            .arg(place.lock())
+            .args(["sleep", "600"])
+            .spawn()?;
+        let holder = below(Pid::from_raw(inside.id().cast_signed()), "sleep")?;
+        let hang = zoo::watch(place.download())?;
+        await_that("it waits", || sits_in_flock(hang.command().ok()?).then_some(()))?;
+        let answer = hang.stalls()?;
+        let found = answer.expect("lock-held").state("stalled").lock(place.lock()).holder(holder);
+        assert_eq!(found.finding["lock"]["holders"][0]["pid"], holder.as_raw(), "{answer}");
+        inside.kill()?;
+        inside.wait()?;
+        hang.succeeds()?.expect("lock-held").state("slow");
+        Ok(())
+    })
+}
+
+/// Whoever holds the lock waits for the end of the one who waits for it.
+#[test]
+fn l9_a_program_holds_the_lock_that_the_go_command_below_it_needs() -> Result<()> {
+    let place = Place::new()?;
+    let lock = place.project.modcache().join("cache/lock");
+    make(&lock)?;
+    let go = zoo::go()?.program();
+    let words = [&*lock.to_string_lossy(), &*go.to_string_lossy(), "mod", "download"];
+    let hang =
+        zoo::watch(place.project.command(Path::new("flock"), words).proxy(&place.proxy.url()))?;
+    wait_for_queue(&lock)?;
+    let answer = hang.stalls()?;
+    answer.expect("lock-cycle").symptom("lock-held").state("stalled").lock(&lock);
+    hang.stop()?;
+    Ok(())
 }
 
 #[test]

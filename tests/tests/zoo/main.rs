@@ -5,14 +5,19 @@
     reason = "tests read as sentences, and may end by a panic"
 )]
 
+mod attached;
+mod chains;
 mod children;
 mod connections;
 mod dead_disks;
 mod healthy;
+mod helpers;
 mod http;
 mod locks;
 mod names;
+mod other_programs;
 mod parts;
+mod questions;
 mod routes;
 mod settings;
 mod system;

@@ -9,7 +9,7 @@ use gmtrace_tests::zoo;
 use super::parts::{NAME, PLAIN, RESOLVER, download, ip, one, project, proxy_in, resolver_in};
 
 /// Go's own resolver also where the go command is linked against libc.
-fn asking(project: &Project) -> GoCommand {
+pub(crate) fn asking(project: &Project) -> GoCommand {
     download(project).proxy(PLAIN).env("GODEBUG", "netdns=go")
 }
 
@@ -84,6 +84,25 @@ fn n4_the_first_of_three_resolvers_is_dead() -> Result<()> {
             .address(RESOLVER)
             .says("number 1 of 3");
         hang.succeeds()?.expect("dns-silent").state("slow").address(RESOLVER);
+        Ok(())
+    })
+}
+
+#[test]
+fn n7_a_name_of_the_search_list_is_not_answered() -> Result<()> {
+    lab::isolated(|lab| {
+        let (resolver, _proxy) = (resolver_in(lab)?, proxy_in(lab, &one())?);
+        let search = "search a.example b.example c.example\noptions ndots:5\n";
+        lab.resolv_conf(&format!("nameserver {RESOLVER}\n{search}"))?;
+        let first = format!("{NAME}.a.example");
+        resolver.on(&first, Reply::Silent);
+        let project = project(&one())?;
+        let hang = zoo::watch(asking(&project))?;
+        resolver.wait_for(&first, RecordType::A)?;
+        let answer = hang.stalls()?;
+        let found = answer.expect("dns-silent").state("stalled").address(RESOLVER).says(&first);
+        found.says("a.example was added from the search list");
+        hang.stop()?.expect("dns-silent").says("search list");
         Ok(())
     })
 }

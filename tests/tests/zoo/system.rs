@@ -142,6 +142,34 @@ fn s10_the_vendor_directory_is_used() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn s11_a_zip_in_the_cache_was_changed() -> Result<()> {
+    let place = Place::new()?;
+    let verify = || place.project.go(["mod", "verify"]).proxy(&place.proxy.url());
+    place.download().spawn()?.wait()?.succeeded()?;
+    verify().spawn()?.wait()?.succeeded()?;
+    let zip = place.project.modcache().join("cache/download/example.com/m001/@v/v1.0.0.zip");
+    let other = place.project.modcache().join("cache/download/example.com/m002/@v/v1.0.0.zip");
+    fs::copy(other, &zip)?;
+    let answer = zoo::watch(verify())?.fails()?;
+    let found = answer.expect("cache-corrupt").state("failed").module("example.com/m001@v1.0.0");
+    found.path(&zip).says("zip has been modified");
+    Ok(())
+}
+
+#[test]
+fn s11_a_zip_in_the_cache_is_cut_off() -> Result<()> {
+    let place = Place::new()?;
+    place.download().spawn()?.wait()?.succeeded()?;
+    let cache = place.project.modcache();
+    let zip = cache.join("cache/download/example.com/m001/@v/v1.0.0.zip");
+    fs::write(&zip, "PK")?;
+    fs::remove_dir_all(cache.join("example.com/m001@v1.0.0"))?;
+    let answer = zoo::watch(place.download())?.fails()?;
+    answer.expect("cache-corrupt").state("failed").module("example.com/m001@v1.0.0");
+    Ok(())
+}
+
 /// Each waits for the locks of the others again and again, and never for long.
 #[test]
 fn h5_twenty_go_commands_share_one_cache() -> Result<()> {
