@@ -18,7 +18,7 @@ pub(super) struct Column {
 
 enum Tool {
     Bare,
-    Gmtrace(PathBuf),
+    Gmtrace { program: PathBuf, options: &'static [&'static str] },
     Strace { calls: &'static str },
 }
 
@@ -39,17 +39,29 @@ impl Column {
         let strace = |name, calls| Self { name, tool: Tool::Strace { calls } };
         vec![
             Self { name: "bare", tool: Tool::Bare },
-            Self { name: "gmtrace", tool: Tool::Gmtrace(gmtrace) },
+            Self::gmtrace("gmtrace", gmtrace, &[]),
             strace("strace", "connect,flock"),
             strace("strace with read", "connect,flock,read"),
         ]
+    }
+
+    /// gmtrace as it is, compared with gmtrace that reads no goroutines while the command moves.
+    pub(super) fn sampler(gmtrace: PathBuf) -> Vec<Self> {
+        vec![
+            Self::gmtrace("gmtrace --no-sampler", gmtrace.clone(), &["--no-sampler"]),
+            Self::gmtrace("gmtrace", gmtrace, &[]),
+        ]
+    }
+
+    fn gmtrace(name: &'static str, program: PathBuf, options: &'static [&'static str]) -> Self {
+        Self { name, tool: Tool::Gmtrace { program, options } }
     }
 
     /// The program whose processes are the tool, and not the work.
     pub(super) fn tool(&self) -> Option<&Path> {
         match &self.tool {
             Tool::Bare => None,
-            Tool::Gmtrace(program) => Some(program),
+            Tool::Gmtrace { program, .. } => Some(program),
             Tool::Strace { .. } => Some(Path::new("strace")),
         }
     }
@@ -59,7 +71,7 @@ impl Column {
     pub(super) fn command(&self, work: &[OsString], file: &Path, record: Record) -> Vec<OsString> {
         let mut words: Vec<OsString> = match &self.tool {
             Tool::Bare => Vec::new(),
-            Tool::Gmtrace(program) => {
+            Tool::Gmtrace { program, options } => {
                 let files: &[&Path] = match record {
                     Record::Nothing => &[],
                     Record::Events => &[file],
@@ -67,7 +79,8 @@ impl Column {
                 };
                 let output = files.iter().flat_map(|file| ["-o".into(), OsString::from(file)]);
                 let words = [program.into(), "-q".into()].into_iter();
-                words.chain(output).chain(["--".into()]).collect()
+                let options = options.iter().map(OsString::from);
+                words.chain(options).chain(output).chain(["--".into()]).collect()
             }
             Tool::Strace { calls } => {
                 let trace = format!("trace={calls}").into();
@@ -88,7 +101,7 @@ impl Column {
             anyhow::Ok(String::from_utf8_lossy(&bytes).into_owned())
         };
         match self.tool {
-            Tool::Gmtrace(_) if record != Record::Nothing => read_recording(&text()?).map(Some),
+            Tool::Gmtrace { .. } if record != Record::Nothing => read_recording(&text()?).map(Some),
             Tool::Strace { .. } => Ok(Some(count_lines(&text()?))),
             _ => Ok(None),
         }
@@ -96,7 +109,7 @@ impl Column {
 
     /// How often gmtrace stopped the command, from the timeline beside `file`; strace does not tell.
     pub(super) fn stops(&self, file: &Path) -> Result<Option<u64>> {
-        let Tool::Gmtrace(_) = self.tool else { return Ok(None) };
+        let Tool::Gmtrace { .. } = self.tool else { return Ok(None) };
         let timeline = timeline(file);
         let text = fs::read(&timeline).with_context(|| format!("no {}", timeline.display()))?;
         let timeline: Value = serde_json::from_slice(&text).context("the timeline")?;
@@ -166,7 +179,9 @@ mod tests {
     #[test]
     fn each_tool_records_into_the_given_file() {
         let work = ["go".into(), "version".into()];
-        for column in Column::all("/x/gmtrace".into()) {
+        for column in
+            [Column::all, Column::sampler].into_iter().flat_map(|make| make("/x/gmtrace".into()))
+        {
             let words = column.command(&work, Path::new("/t/out"), Record::Events);
             let recording = words.contains(&OsString::from("/t/out"));
             assert_eq!(recording, column.tool().is_some(), "{}", column.name);

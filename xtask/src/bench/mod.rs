@@ -2,8 +2,9 @@
 //!
 //! The columns are interleaved (A B C D D C B A), every run counts, and a row whose runs did not
 //! all do the same work is marked invalid. Module cache and recordings are on tmpfs, and the module
-//! proxy is a process of its own.
+//! proxy is a process of its own. What `gmtrace -p` takes is compared with nothing: nobody else answers.
 
+mod attach;
 mod columns;
 mod environment;
 mod machine;
@@ -14,6 +15,7 @@ mod results;
 mod rows;
 mod server;
 mod statistics;
+mod targets;
 mod work;
 
 use std::path::PathBuf;
@@ -79,12 +81,16 @@ fn measure(workspace: &Workspace, options: &Options) -> Result<Results> {
     let environment = Environment::prepare(workspace, options.go.as_deref(), &options.tmpfs)?;
     measure::adopt_orphans()?;
 
-    let columns = Column::all(gmtrace);
-    let mut rows = Vec::new();
+    let (mut rows, mut looks) = (Vec::new(), Vec::new());
     for row in Row::chosen(&options.rows) {
-        let prepared = row.prepare(&environment, &proxy)?;
-        rows.push(measure::row(row, &prepared, &columns, &environment, options)?);
+        match row.prepare(&environment, &proxy)? {
+            Some(prepared) => {
+                let columns = row.columns(gmtrace.clone());
+                rows.push(measure::row(row, &prepared, &columns, &environment, options)?);
+            }
+            None => looks = attach::measure(&gmtrace, &environment, options)?,
+        }
     }
-    let machine = Machine::describe(&columns, &environment)?;
-    Ok(Results { machine, blocks: options.blocks, seed: options.seed, rows })
+    let machine = Machine::describe(&Column::all(gmtrace), &environment)?;
+    Ok(Results { machine, blocks: options.blocks, seed: options.seed, rows, looks })
 }

@@ -12,6 +12,25 @@ pub(super) struct Results {
     pub(super) blocks: u32,
     pub(super) seed: u64,
     pub(super) rows: Vec<RowResult>,
+    /// Of the row `attach`.
+    pub(super) looks: Vec<LookResult>,
+}
+
+/// What `gmtrace -p` took for one kind of process.
+pub(super) struct LookResult {
+    /// What was looked into.
+    pub(super) target: &'static str,
+    pub(super) looks: Vec<Look>,
+    /// Bytes.
+    pub(super) peak_memory: Option<u64>,
+}
+
+/// One run of `gmtrace -p`: the seconds from its start to what it printed.
+pub(super) struct Look {
+    /// To the first byte.
+    pub(super) first: f64,
+    /// To the last byte: the second reading has confirmed the answer, or given it.
+    pub(super) confirmed: f64,
 }
 
 /// One kind of work under every column.
@@ -61,6 +80,18 @@ impl Results {
     pub(super) fn invalid(&self) -> Vec<String> {
         let reason = |row: &RowResult| Some(format!("{}: {}", row.name, row.invalid.as_ref()?));
         self.rows.iter().filter_map(reason).collect()
+    }
+}
+
+impl LookResult {
+    /// Of every look, in their order.
+    pub(super) fn first(&self) -> Vec<f64> {
+        self.looks.iter().map(|look| look.first).collect()
+    }
+
+    /// Of every look, in their order.
+    pub(super) fn confirmed(&self) -> Vec<f64> {
+        self.looks.iter().map(|look| look.confirmed).collect()
     }
 }
 

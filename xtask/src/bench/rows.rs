@@ -1,17 +1,20 @@
 //! The rows: what is run.
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::ValueEnum;
 
+use super::columns::Column;
 use super::environment::Environment;
 use super::server::Server;
 use super::work;
 
 /// How many modules a download row has.
 const MODULES: u32 = 200;
+/// How many modules the row of the sampler has: 5 s, in which it reads often enough to be measured.
+const SAMPLED_MODULES: u32 = 60;
 /// How many modules the row of direct fetches has; each costs a dozen runs of git.
 const REPOSITORIES: u32 = 10;
 
@@ -30,6 +33,10 @@ pub(super) enum Row {
     DownloadSlow,
     /// 10 modules from git repositories
     GitDirect,
+    /// 60 modules, 40 ms before each response, under gmtrace with and without its sampler
+    Sampler,
+    /// `gmtrace -p`: how long its answers take
+    Attach,
 }
 
 /// Work that is ready to be run, again and again.
@@ -50,8 +57,15 @@ pub(super) struct Prepared {
 }
 
 impl Row {
-    pub(super) const ALL: &[Self] =
-        &[Self::ListStd, Self::Download, Self::DownloadSlow, Self::GitDirect, Self::StartUp];
+    pub(super) const ALL: &[Self] = &[
+        Self::ListStd,
+        Self::Download,
+        Self::DownloadSlow,
+        Self::GitDirect,
+        Self::StartUp,
+        Self::Sampler,
+        Self::Attach,
+    ];
 
     /// The rows asked for, or all.
     pub(super) fn chosen(asked: &[Self]) -> Vec<Self> {
@@ -65,17 +79,29 @@ impl Row {
             Self::Download => "download-200",
             Self::DownloadSlow => "download-40ms",
             Self::GitDirect => "git-direct",
+            Self::Sampler => "sampler",
+            Self::Attach => "attach",
         }
     }
 
-    /// How many blocks of this row are run when `asked` are asked for: half of them where most of a
-    /// run is waiting, which spreads little.
+    /// How many blocks of this row are run when `asked` are asked for: a third of them where a run
+    /// takes 5 s to 17 s, nearly all of it waiting, which spreads little.
     pub(super) fn blocks(self, asked: u32) -> u32 {
-        if self == Self::DownloadSlow { asked.div_ceil(2) } else { asked }
+        let waits = matches!(self, Self::DownloadSlow | Self::Sampler);
+        if waits { asked.div_ceil(3) } else { asked }
     }
 
-    /// Lays out the work.
-    pub(super) fn prepare(self, environment: &Environment, proxy: &Path) -> Result<Prepared> {
+    /// What it is run under; the first is what the others are compared with.
+    pub(super) fn columns(self, gmtrace: PathBuf) -> Vec<Column> {
+        if self == Self::Sampler { Column::sampler(gmtrace) } else { Column::all(gmtrace) }
+    }
+
+    /// Lays out the work; `None` for a row that launches nothing ([`super::attach`]).
+    pub(super) fn prepare(
+        self,
+        environment: &Environment,
+        proxy: &Path,
+    ) -> Result<Option<Prepared>> {
         let prepared = match self {
             Self::StartUp => {
                 let prepared = Prepared::new(vec!["true".into()], environment.folder());
@@ -85,11 +111,13 @@ impl Row {
                 let words = vec![environment.go.clone().into(), "list".into(), "std".into()];
                 Ok(Prepared::new(words, environment.folder()))
             }
-            Self::Download => download(environment, proxy, 0),
-            Self::DownloadSlow => download(environment, proxy, 40),
+            Self::Download => download(environment, proxy, MODULES, 0),
+            Self::DownloadSlow => download(environment, proxy, MODULES, 40),
             Self::GitDirect => git_direct(environment),
+            Self::Sampler => download(environment, proxy, SAMPLED_MODULES, 40),
+            Self::Attach => return Ok(None),
         };
-        prepared.with_context(|| format!("cannot prepare {}", self.name()))
+        prepared.map(Some).with_context(|| format!("cannot prepare {}", self.name()))
     }
 }
 
@@ -114,9 +142,14 @@ impl Prepared {
     }
 }
 
-fn download(environment: &Environment, proxy: &Path, delay_ms: u32) -> Result<Prepared> {
-    let server = Server::start(proxy, MODULES, delay_ms)?;
-    let modules = (0..MODULES).map(|n| format!("bench.example.com/m{n}"));
+fn download(
+    environment: &Environment,
+    proxy: &Path,
+    modules: u32,
+    delay_ms: u32,
+) -> Result<Prepared> {
+    let server = Server::start(proxy, modules, delay_ms)?;
+    let modules = (0..modules).map(|n| format!("bench.example.com/m{n}"));
     let folder = work::module_that_requires(environment.folder(), "download", modules)?;
     let prepared = Prepared::mod_download(environment, &folder, server.url.clone());
     Ok(Prepared { server: Some(server), ..prepared })
