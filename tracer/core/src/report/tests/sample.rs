@@ -90,7 +90,7 @@ pub(super) fn full_finding() -> Finding {
             goid: Some(52),
             syscall: Some("flock".to_owned()),
             fd: Some(Fd(7)),
-            path: Some("/root/go/pkg/mod/cache/lock".to_owned()),
+            path: Some("/home/user/go/pkg/mod/cache/lock".to_owned()),
         },
         peer: Some(Peer {
             other_addresses: vec![OtherAddress {
