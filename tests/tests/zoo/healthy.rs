@@ -1,10 +1,13 @@
 //! Runs in which nothing hangs: no stall may be told.
 
+use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::Result;
-use gmtrace_tests::go::GoCommand;
+use gmtrace_tests::go::{GoCommand, Project};
 use gmtrace_tests::servers::{Fault, Modules};
 use gmtrace_tests::zoo;
 
@@ -70,4 +73,41 @@ fn ours(command: GoCommand) -> Result<GoCommand> {
     let passed = passed.into_iter().flat_map(|name| [name.to_owned(), name.to_lowercase()]);
     let set = passed.filter_map(|name| Some((std::env::var_os(&name)?, name)));
     Ok(set.fold(command, |command, (value, name)| command.env(name, value)))
+}
+
+/// With gmtrace in front of it, go writes and says what it does alone: names, modes and bytes of the whole module cache, and both streams.
+#[test]
+fn the_module_cache_is_that_of_the_bare_command() -> Result<()> {
+    let modules = Modules::generated(20, 20_000);
+    let proxy = proxy(&modules)?;
+    let (alone, watched) = (project(&modules)?, project(&modules)?);
+    let json = |project: &Project| project.go(["mod", "download", "-json"]).proxy(&proxy.url());
+    let bare = json(&alone).run()?.succeeded()?;
+    let traced = json(&watched).traced(["-q"]).run()?.succeeded()?;
+    let cache = |project: &Project| project.modcache().display().to_string();
+    assert_eq!(
+        bare.stdout.replace(&cache(&alone), "CACHE"),
+        traced.stdout.replace(&cache(&watched), "CACHE")
+    );
+    assert_eq!(bare.stderr, traced.stderr);
+    let (left, right) = (tree(&alone.modcache())?, tree(&watched.modcache())?);
+    assert!(left.len() > 100, "{}", left.len());
+    assert!(left == right, "{:?}\n{:?}", left.keys(), right.keys());
+    Ok(())
+}
+
+/// Every file and folder below a folder: its mode, and the bytes of a file.
+fn tree(root: &Path) -> Result<BTreeMap<PathBuf, (u32, Vec<u8>)>> {
+    let mut found = BTreeMap::new();
+    let mut folders = vec![root.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder)? {
+            let path = entry?.path();
+            let about = path.symlink_metadata()?;
+            let bytes = if about.is_file() { std::fs::read(&path)? } else { Vec::new() };
+            found.insert(path.strip_prefix(root)?.to_owned(), (about.mode(), bytes));
+            folders.extend(about.is_dir().then_some(path));
+        }
+    }
+    Ok(found)
 }
