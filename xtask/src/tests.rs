@@ -18,6 +18,10 @@ pub(crate) struct Options {
     filter: Option<String>,
 }
 
+/// The releases that the hangs are run on beside the machine's own Go: the first that switches toolchains, the last that sets
+/// GIT_SSH_COMMAND, and the newest.
+const ZOO_RELEASES: &[&str] = &["1.21.13", "1.24.11", toolchains::NEWEST];
+
 /// How many tests ended how.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Tally {
@@ -32,24 +36,32 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     for version in toolchains::DEFAULT {
         toolchains::provide(workspace, version)?;
     }
-    let mut tests = prepare(workspace, options)?;
+    prepare(workspace)?;
     progress("running the tests");
-    let (tally, finished) = run_and_count(&mut tests)?;
+    let (mut tally, mut finished) =
+        run_and_count(&mut tests(workspace, options, &["--workspace"])?)?;
+    for version in ZOO_RELEASES {
+        progress(format!("running the hangs on Go {version}"));
+        let mut zoo = tests(workspace, options, &["--package", "gmtrace-tests", "--test", "zoo"])?;
+        let (more, also) = run_and_count(zoo.env("GMTRACE_ZOO_GO", version))?;
+        (tally, finished) = (tally + more, finished && also);
+    }
     println!("{}", tally.line());
     ensure!(tally.failed == 0 && finished, "some tests failed, or could not be built");
     ensure!(tally.passed > 0, "no test ran");
     Ok(())
 }
 
-/// Builds the workspace and gives the command that runs its tests.
-fn prepare(workspace: &Workspace, options: &Options) -> Result<Command> {
+fn prepare(workspace: &Workspace) -> Result<()> {
     progress("building the workspace");
-    succeed(&mut workspace.cargo(&["build", "--workspace", "--all-targets"]))?;
-    let gmtrace = workspace.build_gmtrace()?;
+    succeed(&mut workspace.cargo(&["build", "--workspace", "--all-targets"]))
+}
 
-    let mut tests = workspace.cargo(&["test", "--workspace", "--no-fail-fast"]);
-    tests.args(options.filter.iter());
-    tests.env("GMTRACE_BIN", gmtrace);
+/// The command that runs tests: those of `which`.
+fn tests(workspace: &Workspace, options: &Options, which: &[&str]) -> Result<Command> {
+    let mut tests = workspace.cargo(&["test", "--no-fail-fast"]);
+    tests.args(which).args(options.filter.iter());
+    tests.env("GMTRACE_BIN", workspace.build_gmtrace()?);
     tests.env("GMTRACE_TOOLCHAINS", toolchains::folder(workspace));
     tests.env("PATH", toolchains::path_with(&toolchains::any_go(workspace)?)?);
     Ok(tests)

@@ -17,7 +17,8 @@ use crate::workspace::{Workspace, find_program, output_of, progress, succeed};
 /// to the next; other tests use 1.21 (first with toolchain switching), 1.24 (last with GIT_SSH_COMMAND) and the newest.
 pub(crate) const DEFAULT: &[&str] =
     &["1.21.13", "1.22.10", "1.23.9", "1.24.11", "1.25.5", "1.26.6", NEWEST];
-const NEWEST: &str = "1.27.3";
+/// The newest release.
+pub(crate) const NEWEST: &str = "1.27.3";
 
 #[derive(Args)]
 pub(crate) struct Options {

@@ -26,7 +26,9 @@ fn c2_ssh_asks_whether_to_trust_a_host() -> Result<()> {
         let ssh = SshHost::start([192, 0, 2, 22], 22)?;
         let by_ssh = format!("[url \"ssh://git@{HOST}/\"]\n\tinsteadOf = https://{HOST}/\n");
         fs::write(place.project.home().join(".gitconfig"), by_ssh)?;
-        let hang = zoo::hang(place.download().at_a_terminal())?;
+        // Up to Go 1.24 an ssh that the user did not choose has BatchMode set, and asks nothing.
+        let asked = place.download().at_a_terminal().env("GIT_SSH_COMMAND", "ssh");
+        let hang = zoo::hang(asked)?;
         ssh.wait_for_client()?;
         let asking = below(hang.pid(), "ssh")?;
         await_read(asking, "tty")?;

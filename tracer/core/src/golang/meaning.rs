@@ -169,15 +169,24 @@ const KNOWN: &[(&str, &[Kind])] = &[
     ("os.(*Process).blockUntilWaitable", &[NumberAt(0, "pid")]),
 ];
 
+/// The functions that send a question and wait for its answer. It is an array, which the compiler passes in memory, first of all
+/// that it passes there (src/cmd/compile/abi-internal.md): it can be read where no string in a register is left.
+const ASKING: &[&str] = &["net.dnsPacketRoundTrip", "net.dnsStreamRoundTrip"];
+
 /// Whether the arguments of this function mean anything.
 pub(super) fn is_known(function: &str) -> bool {
-    KNOWN.iter().any(|(known, _)| *known == function)
+    ASKING.contains(&function) || KNOWN.iter().any(|(known, _)| *known == function)
 }
 
 /// What the arguments of a call mean; empty for functions that are not known, or known with other parameters.
 pub(super) fn of(pages: &Pages<'_>, functions: &Functions<'_, '_>, call: &Call) -> Vec<Meaning> {
     if !call.function.known {
         return Vec::new();
+    }
+    if ASKING.contains(&&*call.function.name) {
+        return named("host", question(pages, call.arguments).map(Value::Text))
+            .into_iter()
+            .collect();
     }
     let mut known = KNOWN.iter().filter(|(known, _)| *known == &*call.function.name);
     let words = arguments::words(pages, functions, call);
@@ -273,6 +282,14 @@ fn tcp_address(pages: &Pages<'_>, at: u64) -> Option<SocketAddr> {
         Err(_) => IpAddr::from(<[u8; 16]>::try_from(bytes).ok()?).to_canonical(),
     };
     Some(SocketAddr::new(ip, u16::try_from(word(24)?).ok()?))
+}
+
+/// `dnsmessage.Question` begins with its name: 255 bytes, and how many of them are used.
+fn question(pages: &Pages<'_>, at: u64) -> Option<String> {
+    let used = usize::from(pages.byte(at.checked_add(255)?)?);
+    let name = String::from_utf8(pages.bytes(at, used)?).ok()?;
+    let is_name = name.ends_with('.') && name.bytes().all(|byte| byte.is_ascii_graphic());
+    is_name.then(|| redact::text(&name).into_owned())
 }
 
 /// `http.Request`: Method at 0, URL at 16.
