@@ -27,6 +27,7 @@ pub use destroy::{Watch, watch_destroyed};
 pub use goroutines::{GoProgram, Goroutines};
 pub use identity::Identity;
 pub use mounts::may_not_answer;
+pub use peek::tcp_counters;
 pub use sockets::SocketFilter;
 pub use threads::still_in_lock;
 pub use tree::everyone;

@@ -8,9 +8,10 @@ use super::sys;
 use super::tracee::{Entry, Stopped};
 use super::trap::{error_name, fd};
 use super::window::Expect;
+use crate::capture::proc;
 use gmtrace_core::decode::sockaddr::{self, Address, UnixName};
 use gmtrace_core::decode::{dns, http, tls};
-use gmtrace_core::event::{TlsReply, Transport, What};
+use gmtrace_core::event::{Sample, TlsReply, Transport, What};
 use gmtrace_core::units::{Fd, Inode};
 use libc::c_long;
 use std::collections::HashMap;
@@ -24,6 +25,8 @@ pub(super) const PAYLOAD: usize = 4096;
 const ADDRESS: usize = 128;
 /// Sockets that are remembered of one process.
 const REMEMBERED: usize = 4096;
+/// Sockets that are asked for their counters when a process ends: some 5 µs each.
+const MAX_LAST: usize = 256;
 /// Where glibc's getaddrinfo asks nscd first (nscd/nscd-client.h, `_PATH_NSCDSOCKET`).
 const NSCD: &str = "/var/run/nscd/socket";
 
@@ -40,6 +43,13 @@ impl Sockets {
             self.by_fd.clear();
         }
         self.by_fd.insert(fd, socket);
+    }
+
+    /// The TCP connections, without those to resolvers.
+    fn tcp(&self) -> impl Iterator<Item = (Fd, Inode)> {
+        let tcp =
+            self.by_fd.iter().filter(|(_, s)| s.transport == Transport::Tcp && !s.is_resolver());
+        tcp.map(|(fd, socket)| (*fd, socket.inode))
     }
 
     /// Whom a descriptor was connected to.
@@ -87,6 +97,19 @@ impl Engine {
         }
     }
 
+    /// A process that ends with connections open: what came over them is asked now, while they are still its own. do_exit of the
+    /// kernel stops here before it closes files, and the kernel tells of a socket's end only when the peer has closed it too.
+    pub(super) fn last_counters(&mut self, thread: &Stopped) {
+        let Some(pid) = self.pid_of(thread).filter(|pid| pid.0 == thread.tid()) else { return };
+        let Some(process) = self.processes.get(&pid).filter(|_| self.is_told(pid)) else { return };
+        let open: Vec<(Fd, Inode)> = process.sockets.tcp().take(MAX_LAST).collect();
+        let connections = proc::tcp_counters(pid, open);
+        if !connections.is_empty() {
+            let sample = Sample { connections, processes: Vec::new() };
+            self.tell(pid, thread.id(), What::Sample(sample));
+        }
+    }
+
     /// connect(2) is called.
     pub(super) fn connect(&mut self, thread: &Stopped, entry: Entry) {
         let [target, address, length, ..] = entry.args;
@@ -118,7 +141,7 @@ impl Engine {
         self.await_end(thread, entry, Calling::Connect { fd: target }, true);
     }
 
-    /// The first of the two steps by which libc's getaddrinfo shows itself (tracing-traps 2.4); the second follows at once.
+    /// The first of the two steps by which libc's getaddrinfo shows itself; the second follows at once.
     fn getaddrinfo(&mut self, thread: &Stopped) {
         let Some(pid) = self.pid_of(thread) else { return };
         let Some(process) = self.processes.get_mut(&pid) else { return };

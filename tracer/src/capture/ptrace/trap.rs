@@ -126,6 +126,7 @@ impl Engine {
             let killed = arch::is_killed_in(thread, call.entry.nr as c_long);
             self.abandon(call, killed.then_some(KILLED));
         }
+        self.last_counters(thread);
     }
 
     fn take_call(&mut self, tid: Tid) -> Option<InCall> {
@@ -182,7 +183,7 @@ impl Engine {
     }
 
     /// A clone(2) that hides its child from the tracer (CLONE_UNTRACED). The child keeps the filter, and its system calls will
-    /// fail (tracing-traps 2.1, case 9). clone3(2) has its flags in memory.
+    /// fail (hard case 9). clone3(2) has its flags in memory.
     fn clone(&mut self, thread: &Stopped, entry: &Entry) {
         let [first, ..] = entry.args;
         let flags = match entry.nr as c_long {
