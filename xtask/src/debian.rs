@@ -32,6 +32,7 @@ pub(crate) const FOR_TESTS: &[Piece] = &[
     piece("fusermount3", "fuse3"),
     piece("bash", "bash"),
     piece("unshare", "util-linux"),
+    piece("/usr/sbin/setcap", "libcap2-bin"),
     // A go command that is stripped and linked with libc.
     piece("/usr/lib/go-1.19/bin/go", "golang-1.19-go"),
     piece("qemu-aarch64", "qemu-user"),

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
+use std::process::Command;
 
 use anyhow::{Result, ensure};
 use gmtrace_tests::fixtures::fixture;
@@ -74,5 +75,22 @@ fn a_set_user_id_program_that_loses_its_user_is_reported() -> Result<()> {
             .any(|word| recording.mentions(&kinds, word));
         ensure!(said, "silent: {:?}", recording.events);
     }
+    Ok(())
+}
+
+/// File capabilities are such rights too.
+#[test]
+fn a_program_that_loses_its_file_capabilities_is_reported() -> Result<()> {
+    if !is_root() {
+        println!("not tested: only root can give a program capabilities");
+        return Ok(());
+    }
+    let launch = Launch::command(["sh", "-c", "exec \"$0\""])?.as_nobody()?;
+    let program = launch.copy(&fixture("prints_euid")?)?;
+    let given = Command::new("/usr/sbin/setcap").arg("cap_net_raw+ep").arg(&program).status()?;
+    ensure!(given.success(), "setcap: {given}");
+    let traced = launch.arg(program).run(How::Traced)?;
+    let recording = traced.recording()?;
+    ensure!(recording.mentions(&["note"], "file capabilities"), "silent: {:?}", recording.events);
     Ok(())
 }

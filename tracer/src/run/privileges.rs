@@ -1,5 +1,5 @@
-//! What no_new_privs changes: setuid programs below the command run without their user's rights (prctl(2)). Said once, when
-//! one is run.
+//! What no_new_privs changes: setuid programs, and those with file capabilities (ping, newuidmap), run below the command without those
+//! rights (prctl(2)). Said once, when one is run.
 
 use gmtrace::capture::clock::Clock;
 use gmtrace_core::event::{Event, What};
@@ -11,8 +11,11 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 /// The set-user-ID and set-group-ID bits (inode(7)).
 const SET_ID: u32 = 0o6000;
 
+/// Where a program's capabilities are kept (capabilities(7), "File capabilities").
+const CAPABILITIES: &str = "security.capability";
+
 /// What the note about such a program says.
-pub const FOUND: &str = "is setuid or setgid";
+pub const FOUND: &str = "is setuid or setgid, or has file capabilities,";
 
 /// Looks at every program that is run, on a thread of its own: a program may lie on a dead disk.
 pub struct Privileges {
@@ -41,7 +44,7 @@ impl Privileges {
 fn look(programs: &Receiver<(Pid, String)>, clock: Clock, sink: &Sender<Event>) {
     let mut seen = HashSet::new();
     for (pid, exe) in programs {
-        if !seen.insert(exe.clone()) || !is_set_id(pid, &exe) {
+        if !seen.insert(exe.clone()) || !gives_rights(pid, &exe) {
             continue;
         }
         let text = format!(
@@ -55,7 +58,9 @@ fn look(programs: &Receiver<(Pid, String)>, clock: Clock, sink: &Sender<Event>) 
 }
 
 /// In the view of the process, which may have another root.
-fn is_set_id(pid: Pid, exe: &str) -> bool {
-    let inside = std::fs::metadata(format!("/proc/{pid}/root{exe}"));
-    inside.or_else(|_| std::fs::metadata(exe)).is_ok_and(|m| m.mode() & SET_ID != 0)
+fn gives_rights(pid: Pid, exe: &str) -> bool {
+    let inside = format!("/proc/{pid}/root{exe}");
+    let path = if std::fs::metadata(&inside).is_ok() { inside.as_str() } else { exe };
+    let set_id = std::fs::metadata(path).is_ok_and(|m| m.mode() & SET_ID != 0);
+    set_id || xattr::get(path, CAPABILITIES).is_ok_and(|value| value.is_some())
 }
