@@ -1,4 +1,4 @@
-//! The command line: INTERFACE.md's table, as types.
+//! The command line, as types.
 
 use clap::builder::{FalseyValueParser, Resettable};
 use clap::error::ErrorKind;
@@ -81,28 +81,28 @@ pub struct RunOptions {
     ///
     /// Moving is: bytes that arrive or are acknowledged, a lock obtained, a process started or
     /// ended, files that grow, CPU time. 0 is never.
-    #[arg(long, value_name = "DUR", default_value = "5s")]
+    #[arg(long, value_name = "DUR", allow_negative_numbers = true, default_value = "5s")]
     #[arg(env = "GMTRACE_STALL_AFTER", hide_env = true)]
     pub stall_after: Span,
 
     /// End the command when nothing has moved for this long
     ///
     /// The report comes first, then SIGTERM. Status 124.
-    #[arg(long, value_name = "DUR")]
+    #[arg(long, value_name = "DUR", allow_negative_numbers = true)]
     #[arg(env = "GMTRACE_STALL_TIMEOUT", hide_env = true)]
     pub stall_timeout: Option<Span>,
 
     /// End the command after this long, moving or not
     ///
     /// The report comes first, then the signal. Status 124, as timeout(1).
-    #[arg(long, value_name = "DUR")]
+    #[arg(long, value_name = "DUR", allow_negative_numbers = true)]
     #[arg(env = "GMTRACE_TIMEOUT", hide_env = true)]
     pub timeout: Option<Span>,
 
     /// Send SIGKILL if it still runs this long after the signal
     ///
     /// Status 137 where that was needed.
-    #[arg(short, long, value_name = "DUR")]
+    #[arg(short, long, value_name = "DUR", allow_negative_numbers = true)]
     #[arg(env = "GMTRACE_KILL_AFTER", hide_env = true)]
     pub kill_after: Option<Span>,
 
@@ -192,7 +192,7 @@ pub struct AttachOptions {
     pub watch: bool,
 
     /// With -p: keep watching, for this long at most
-    #[arg(long, value_name = "DUR", help_heading = ATTACH)]
+    #[arg(long, value_name = "DUR", allow_negative_numbers = true, help_heading = ATTACH)]
     #[arg(env = "GMTRACE_DURATION", hide_env = true)]
     pub duration: Option<Span>,
 

@@ -20,6 +20,9 @@ pub fn usage(error: &clap::Error) -> ExitCode {
     }
     let said = error.render().to_string();
     let said = said.strip_prefix("error: ").unwrap_or(&said);
+    // Behind `--` stands a command here, and never a value.
+    let said: String =
+        said.split_inclusive('\n').filter(|line| !line.contains("' as a value, use '")).collect();
     let _closed = write!(std::io::stderr(), "gmtrace: {said}");
     ExitCode::from(FAILED)
 }

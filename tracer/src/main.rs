@@ -46,5 +46,6 @@ fn init_log(verbose: u8) {
         .with_writer(std::io::stderr)
         .with_ansi(false)
         .without_time()
+        .with_target(false)
         .init();
 }

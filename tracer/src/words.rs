@@ -61,7 +61,12 @@ fn observed_at(session: &gmtrace_core::session::Session) -> String {
 }
 
 fn open(path: &std::path::Path) -> Result<File> {
-    File::open(path).with_context(|| format!("cannot read {}", path.display()))
+    let cannot = || format!("cannot read {}", path.display());
+    let file = File::open(path).with_context(cannot)?;
+    if file.metadata().with_context(cannot)?.is_dir() {
+        bail!("{} is a directory; name a recording in it (.jsonl)", path.display());
+    }
+    Ok(file)
 }
 
 /// `gmtrace explain`.

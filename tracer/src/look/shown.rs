@@ -32,12 +32,14 @@ impl Shown {
         Shown { look: look.clone(), text, lively, open: None, anything: false }
     }
 
-    /// What one reading proves, and that a second one follows.
+    /// What one reading proves, or where that is nothing, what it shows; and that a second one follows.
     pub fn first(&mut self, watch: &Watch) {
         self.open = watch.answers().into_iter().find(Watch::is_proven);
         if let Some(finding) = self.open.clone() {
             let begun = attached_begin(&finding, &self.context(watch));
             self.print(&begun);
+        } else {
+            watch.at_first().iter().for_each(|line| self.sentence(line));
         }
         if self.lively {
             self.write("  looking again in a second");

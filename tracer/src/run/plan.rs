@@ -56,6 +56,19 @@ pub fn plan(options: &RunOptions, argv: Vec<OsString>) -> Result<Planned> {
             "-o {target}: standard output belongs to the command; write to a file, as in -o run.json"
         );
     }
+    for (n, target) in targets.iter().enumerate() {
+        if targets.iter().skip(n + 1).any(|other| other.path == target.path) {
+            bail!("-o {target}: given twice; each file is written once");
+        }
+    }
+    if let Some(change) =
+        options.env.iter().find(|change| change.as_bytes().first().is_none_or(|b| *b == b'='))
+    {
+        bail!(
+            "-E {}: a variable has a name: -E VAR=VALUE, or -E VAR to take it out",
+            change.display()
+        );
+    }
     wait_for_threads();
     let mut env: Vec<(OsString, OsString)> = std::env::vars_os().collect();
     let credentials = options.user.as_deref().map(|name| user(name, &mut env)).transpose()?;

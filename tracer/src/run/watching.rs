@@ -3,6 +3,7 @@
 
 mod ending;
 mod looking;
+mod narrating;
 mod reporting;
 mod speaking;
 
@@ -108,6 +109,7 @@ impl Watching {
         if let Err(error) = destroyed.as_ref() {
             self.header.backend.unseen.push(format!("the last bytes of each connection ({error})"));
         }
+        narrating::backend(&self.header.backend);
         let targets: Vec<Target> = self.targets.iter().map(|t| t.for_pid(pid.0)).collect();
         let writer = Writers::start(RecordingPlan {
             header: self.header.clone(),
@@ -249,6 +251,7 @@ impl Running {
             }
             _ => {}
         }
+        narrating::event(&event);
         let said = self.watch.observe(&event);
         self.writer.send(event);
         for say in said {

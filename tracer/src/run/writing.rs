@@ -86,5 +86,7 @@ fn late(target: &Target) -> String {
     if target.is_direct() {
         return format!("{target} was not read within 1 s: its reader has 9 s more for the rest");
     }
-    format!("{target} was not written within 1 s: its disk does not answer")
+    format!(
+        "{target} was not written within 1 s: its disk does not answer, or it is a pipe that nobody reads"
+    )
 }

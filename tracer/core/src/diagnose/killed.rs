@@ -11,7 +11,7 @@
 
 use super::draft::Draft;
 use super::scene::Scene;
-use crate::event::{EndedBy, Exit, SignalSender};
+use crate::event::{EndedBy, Exit, ProcessRole, SignalSender};
 use crate::report::{Confidence, Finding};
 use crate::session::Process;
 use crate::text;
@@ -63,7 +63,14 @@ fn of_child<'a>(scene: &Scene<'a>, process: &'a Process) -> Option<Death<'a>> {
         _ => "signal: ",
     };
     death.line = scene.said(words);
-    Some(death)
+    let known = death.line.is_some() || death.sender.is_some() || oom_kills(scene).is_some();
+    (known || is_waited_for(scene, process)).then_some(death)
+}
+
+/// Whether the parent fails by the death of its child, as go and git do. Others kill their own (a debugger, a test runner), and SIGKILL
+/// does not show its sender.
+fn is_waited_for(scene: &Scene<'_>, process: &Process) -> bool {
+    scene.session.role_of_process(process.ppid) != ProcessRole::Other
 }
 
 /// A death by somebody else's hand.

@@ -38,7 +38,24 @@ pub(super) fn examine(scene: &Scene<'_>) -> Vec<Finding> {
     {
         made = made.seen(line.to_owned(), t, "stderr");
     }
-    vec![made.done()]
+    match scene
+        .said("PTRACE_")
+        .or_else(|| scene.said("ptrace"))
+        .filter(|(.., line)| line.contains("ermitted"))
+    {
+        Some(_) => vec![
+            made.fact(
+                "tracer",
+                ["a process has one ptrace(2) tracer at a time, and here it is gmtrace".to_owned()],
+            )
+            .remedy(
+                "run it without gmtrace, or let gmtrace look without ptrace:",
+                Some(format!("gmtrace --backend proc {}", scene.paste(pid))),
+            )
+            .done(),
+        ],
+        None => vec![made.done()],
+    }
 }
 
 fn stuck(scene: &Scene<'_>, pid: crate::units::Pid) -> Finding {

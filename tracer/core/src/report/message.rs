@@ -9,7 +9,7 @@ use crate::units::Nanos;
 
 /// What every line on standard error begins with.
 pub const PREFIX: &str = "gmtrace: ";
-/// The columns at which the code of a finding may begin, the best first (VOICE.md).
+/// The columns at which the code of a finding may begin, the best first.
 const CODE_COLUMNS: [usize; 2] = [49, 34];
 /// Names in lines of one sentence are cut to this many columns.
 const LONGEST_NAME: usize = 60;
@@ -61,7 +61,7 @@ pub fn hint(finding: &Finding, offers: Offers) -> String {
     }
 }
 
-/// The block of VOICE.md, "At a stall": one sentence, labelled facts, what to do, where to look next.
+/// The block at a stall: one sentence, labelled facts, what to do, where to look next.
 pub fn stall(finding: &Finding, context: &Context) -> String {
     let mut out = String::new();
     let look = Look { width: context.width, color: context.color };
@@ -74,7 +74,7 @@ pub fn stall(finding: &Finding, context: &Context) -> String {
     out
 }
 
-/// The block of VOICE.md, "Attached", where it is the answer to a question: no `limit`, and other explanations only where the facts
+/// The same where it is the answer to a question: no `limit`, and other explanations only where the facts
 /// leave room for them.
 pub fn attached(finding: &Finding, context: &Context) -> String {
     attached_begin(finding, context) + &attached_end(finding, context)
@@ -309,14 +309,24 @@ pub fn end_line(report: &Report, outputs: Outputs) -> String {
 fn outcome(report: &Report) -> String {
     let ended = ended(report);
     match (&report.command.exit, work(report)) {
-        (Some(Exit::Code(0)), None) if report.go.is_none() => ended,
-        (Some(Exit::Code(0)), None) => format!("{ended}, nothing downloaded"),
+        (Some(Exit::Code(0)), None) if downloads(report) => format!("{ended}, nothing downloaded"),
+        (Some(Exit::Code(0)), None) => ended,
         (Some(Exit::Code(0)), Some(work)) => {
             format!("{work} in {}", about(report.command.duration_ns))
         }
-        (_, None) => format!("{ended}{}", because(report)),
-        (_, Some(work)) => format!("{ended}, {work}{}", because(report)),
+        (_, work) => {
+            let work = work.map_or_else(String::new, |work| format!(", {work}"));
+            match cut_off(report) {
+                Some(waited) => format!("{ended}, {waited}{work}"),
+                None => format!("{ended}{work}{}", because(report)),
+            }
+        }
     }
+}
+
+/// Whether the command is one whose purpose is to download.
+fn downloads(report: &Report) -> bool {
+    report.go.is_some() && report.command.argv.iter().any(|word| word == "download")
 }
 
 /// `failed with status 1 after 31 s`.
@@ -340,6 +350,16 @@ fn because(report: &Report) -> String {
         known if !known.is_empty() && !report.findings.is_empty() => format!(": {known}"),
         _ => String::new(),
     }
+}
+
+/// `5 s of it waiting for proxy.example.com (http-silent)`, where that is how it was when the run was ended: the sentence of its
+/// stall has the time of the moment at which it was said.
+fn cut_off(report: &Report) -> Option<String> {
+    let (verdict, stall) = (report.findings.first()?, report.stalls.last()?);
+    let cut = stall.finding.as_ref() == Some(&verdict.id) && verdict.end_ns == stall.end_ns;
+    let whom = awaited(verdict).filter(|_| cut && verdict.end_ns.is_some())?;
+    let waited = about(verdict.blocked_ns);
+    Some(format!("{waited} of it waiting for {whom} ({})", plain(&verdict.code)))
 }
 
 /// `212 modules, 48 MB`; none where neither was seen.

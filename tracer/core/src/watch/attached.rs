@@ -2,15 +2,22 @@
 
 use super::{Current, Told, Watch, concerns};
 use crate::diagnose::{Moment, Scene, attached, diagnose_some};
-use crate::event::{ProcessRole, SnapshotCause};
+use crate::event::{ProcessRole, ProcessState, SnapshotCause};
 use crate::report::{Confidence, Finding, FindingState, Stall};
 use crate::session::Connection;
 use crate::text::{self, Style};
 use crate::units::{Nanos, Pid};
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 
 /// A wait that the kernel says is at least this old needs no second reading.
 const OLD_ENOUGH: Nanos = Nanos::from_secs(1);
+
+/// Of so many commands something is said before the second reading.
+const AT_FIRST: usize = 3;
+
+/// So many kinds of wait are told of each.
+const KINDS: usize = 3;
 
 /// How far the two readings have come.
 #[derive(Debug, Default)]
@@ -99,6 +106,19 @@ impl Watch {
         let waits = |pid: &Pid| answers.iter().any(|f| concerns(session, f, &[*pid], false));
         let rest = session.clocks().into_iter().filter(|pid| !waits(pid));
         rest.filter(|pid| session.process(*pid).is_some()).map(|pid| self.sentence(pid)).collect()
+    }
+
+    /// What the first reading shows of each command, where it proves nothing: a line at once, for whoever waits for the second.
+    pub fn at_first(&self) -> Vec<String> {
+        let scene = Scene::new(&self.session, Moment::Stall);
+        let shown = |pid: Pid| {
+            let busy = busy_with(self.session.state_of(pid)?)?;
+            Some(format!(
+                "{}: {busy}. One look proves nothing; again in a second.",
+                scene.command(pid)
+            ))
+        };
+        self.session.clocks().into_iter().filter_map(shown).take(AT_FIRST).collect()
     }
 
     fn sentence(&self, pid: Pid) -> String {
@@ -209,4 +229,31 @@ impl Watch {
         let found = self.found(&self.session.found_connections);
         self.session.open_waits().chain(found.iter().filter(|c| c.waits()))
     }
+}
+
+/// `1,002 goroutines: 1,000 in IO wait, 1 in select`; of what is no Go program its threads and the calls they sit in.
+fn busy_with(process: &ProcessState) -> Option<String> {
+    let go = process.go.as_ref().filter(|go| go.unreadable.is_none() && go.total > 0);
+    let (total, kinds): (String, Vec<&str>) = match go {
+        Some(go) => {
+            let own = go.goroutines.iter().filter(|goroutine| !goroutine.system);
+            let kinds = own.filter_map(|goroutine| goroutine.wait_reason.as_deref());
+            (text::count(go.total, "goroutine", "goroutines"), kinds.collect())
+        }
+        None => {
+            let calls = process.threads.iter().filter_map(|thread| thread.syscall.as_ref());
+            let threads = process.threads.len() as u64;
+            (
+                text::count(threads, "thread", "threads"),
+                calls.map(|call| call.name.as_str()).collect(),
+            )
+        }
+    };
+    let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+    kinds.into_iter().for_each(|kind| *counts.entry(kind).or_default() += 1);
+    let mut counts: Vec<(&str, u64)> = counts.into_iter().collect();
+    counts.sort_by_key(|(_, count)| Reverse(*count));
+    let told = counts.iter().take(KINDS).map(|(kind, count)| format!("{count} in {kind}"));
+    let told: Vec<String> = told.collect();
+    (!told.is_empty()).then(|| format!("{total}: {}", told.join(", ")))
 }

@@ -153,7 +153,7 @@ impl Writer {
     fn outcome(self, bound: Duration) -> Outcome {
         self.outcome.recv_timeout(bound).unwrap_or_else(|_| Outcome {
             problems: vec![format!(
-                "{} was not written within 1 s: its disk does not answer",
+                "{} was not written within 1 s: its disk does not answer, or it is a pipe that nobody reads",
                 self.name
             )],
             ..Outcome::default()

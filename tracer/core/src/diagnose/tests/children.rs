@@ -102,6 +102,12 @@ fn the_sender_of_a_signal_is_named_unless_it_is_one_of_ours() {
 }
 
 #[test]
+fn what_a_debugger_kills_is_its_own() {
+    let found = Run::of("strace ls").starts(101, ROOT, "strace ls").killed(101, "SIGKILL").ends(1);
+    assert_eq!(codes(&found), ["unknown"]);
+}
+
+#[test]
 fn ctrl_c_and_our_own_limits_and_a_closed_pipe_are_nobody_elses_doing() {
     let kernel =
         |signal: &str| What::Signal { signal: signal.into(), sender: SignalSender::Kernel };

@@ -4,7 +4,7 @@ use super::sample::{calm, finding, full_finding, lock, peer, report};
 use crate::event::{EndedBy, Exit};
 use crate::report::live::{LiveState, live_line};
 use crate::report::message::{Outputs, end_line, moving_again, still_waiting};
-use crate::report::{Command, Finding, HostRow, ModuleRow, Report, Totals};
+use crate::report::{Command, Finding, HostRow, ModuleRow, Report, Stall, Totals};
 use crate::text::width;
 use crate::units::Nanos;
 
@@ -78,6 +78,9 @@ fn the_end_of_a_run_that_did_nothing() {
         ..calm()
     };
     assert_eq!(ended(&idle), "gmtrace: ended well after 31 s, nothing downloaded.");
+    let argv = ["go", "build", "./..."].map(str::to_owned).to_vec();
+    let built = Report { command: Command { argv, ..idle.command.clone() }, ..idle };
+    assert_eq!(ended(&built), "gmtrace: ended well after 31 s.");
 }
 
 #[test]
@@ -99,6 +102,20 @@ fn the_end_of_a_run_that_went_wrong() {
     ] {
         assert_eq!(ended(&report), format!("gmtrace: {said} after 31 s, 212 modules, 48 MB."));
     }
+}
+
+#[test]
+fn the_end_of_a_run_that_was_cut_off() {
+    let cut = Finding { end_ns: Some(Nanos::from_secs(31)), ..full_finding() };
+    let cut = Finding { blocked_ns: Nanos::from_secs(19), ..cut };
+    let stall =
+        Stall { start_ns: Nanos::from_secs(12), end_ns: cut.end_ns, finding: Some(cut.id.clone()) };
+    let by = with_end(Some(Exit::Signal("SIGINT".to_owned())), Some(EndedBy::Interrupt));
+    let run = Report { findings: vec![cut], stalls: vec![stall], modules: Vec::new(), ..by };
+    assert_eq!(
+        ended(&run),
+        "gmtrace: interrupted after 31 s, 19 s of it waiting for proxy.example.com (http-silent), 212 modules, 48 MB."
+    );
 }
 
 #[test]
