@@ -1,4 +1,4 @@
-//! Reads what gmtrace recorded: `-o FILE.jsonl`, one object a line (INTERFACE.md, "Recording").
+//! Reads what gmtrace recorded: `-o FILE.jsonl`, one object a line.
 
 use std::fs;
 use std::path::Path;

@@ -1,6 +1,6 @@
 //! Work that may never come back, given a thread and a bound.
 //!
-//! `statfs` on a dead NFS or FUSE mount sleeps where no signal wakes it (tracing-traps 2.5): its thread is then left behind
+//! `statfs` on a dead NFS or FUSE mount sleeps where no signal wakes it: its thread is then left behind
 //! until the mount answers or is aborted. A process with such a thread is not reaped before that, so whoever ends with one
 //! must not be somebody that others wait for.
 

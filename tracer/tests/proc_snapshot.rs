@@ -259,7 +259,7 @@ fn in_a_pid_namespace_the_lock_table_may_be_empty() {
     assert!(other.child.wait().unwrap().success());
 }
 
-/// The locker is dead, so it has no pid here: the kernel prints its lock in fdinfo alone (go-process.md 3.9).
+/// The locker is dead, so it has no pid here: the kernel prints its lock in fdinfo alone.
 fn unlisted_lock() {
     let (_directory, path) = lock_file();
     let mut locker = Actor::start("leave the lock to a child", &[&path]);

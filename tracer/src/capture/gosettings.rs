@@ -1,5 +1,5 @@
 //! Reads the settings a go command has, from the places it reads them from. `go env` is never run: it can download a
-//! toolchain, and hang as the command does (cmd-go.md 2.7).
+//! toolchain, and hang as the command does.
 
 mod binary;
 mod files;

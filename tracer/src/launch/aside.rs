@@ -1,5 +1,5 @@
 //! Work in a process that nobody waits for. A thread that sleeps on a dead disk cannot be ended, and its process is not reaped before
-//! the disk answers (tracing-traps 2.5): so the process that the shell waits for has no such thread.
+//! the disk answers: so the process that the shell waits for has no such thread.
 
 use super::Ended;
 use crate::capture::ptrace::sys::{self, Fork};

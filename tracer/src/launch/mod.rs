@@ -1,4 +1,4 @@
-//! A launch is two processes (ARCHITECTURE.md, "Processes and threads").
+//! A launch is two processes.
 //!
 //! The **front** is what the shell started: it passes signals on and ends as the command does, the moment the command does.
 //! The **tracer**, its child, starts the command, attends to its stops, and outlives the front where the command left

@@ -1,4 +1,4 @@
-//! The arrows between rooms: who may depend on whom (ARCHITECTURE.md, "The rooms").
+//! The arrows between rooms: who may depend on whom.
 //!
 //! Two looks: at the dependencies that the members declare, and at the names their sources use.
 

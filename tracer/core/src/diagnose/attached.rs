@@ -1,4 +1,4 @@
-//! A finding in the words for someone who asks about a command that already hangs (VOICE.md, "Attached"): who waits for whom, and
+//! A finding in the words for someone who asks about a command that already hangs: who waits for whom, and
 //! since when; not "you", and no Ctrl-C.
 
 use super::chain::name_of;

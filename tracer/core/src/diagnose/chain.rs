@@ -173,7 +173,7 @@ fn remedies(scene: &Scene<'_>, finding: &Finding, joined: &Finding) -> Vec<Remed
     }
 }
 
-/// The lines of VOICE.md's second example: what was found of the lock, with what its holder waits for.
+/// What was found of the lock, with what its holder waits for.
 fn lock_facts(scene: &Scene<'_>, finding: &Finding, holder: &Holder, root: &Finding) -> Vec<Fact> {
     let lines = vec![super::lock_held::words(scene, holder), held_up(scene, root)];
     let mut facts = finding.facts.clone();

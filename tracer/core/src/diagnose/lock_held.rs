@@ -72,7 +72,7 @@ pub(super) fn holders(scene: &Scene<'_>, wait: &LockWait) -> Vec<Holder> {
         .collect()
 }
 
-/// The file as the kernel's lock table names it: matched by its text, never by a stat (go-process.md 3.9).
+/// The file as the kernel's lock table names it: matched by its text, never by a stat.
 fn waited_file(scene: &Scene<'_>, wait: &LockWait) -> Option<String> {
     let (_, snapshot) = scene.session.snapshot.as_ref()?;
     let mut waiting = snapshot.locks.iter().filter(|l| l.waiting && l.pid == wait.pid);

@@ -79,7 +79,7 @@ fn sure(scene: &Scene<'_>, group: &super::network::Group<'_>) -> Confidence {
     if seen { known } else { known.min(Confidence::Likely) }
 }
 
-/// Go takes the first address that connects: IPv6 may be silent in TLS where IPv4 would answer (hang-cases 21).
+/// Go takes the first address that connects: IPv6 may be silent in TLS where IPv4 would answer.
 fn family_hint(scene: &Scene<'_>, group: &super::network::Group<'_>) -> Option<String> {
     if !group.target.ip.is_ipv6() {
         return None;

@@ -249,7 +249,7 @@ pub enum What {
         /// The error's name.
         error: String,
     },
-    /// libc's getaddrinfo began (inferred from its nscd step: tracing-traps 2.4).
+    /// libc's getaddrinfo began (inferred from its nscd step).
     GetaddrinfoStart,
     /// A TLS ClientHello left.
     TlsClientHello {
@@ -405,7 +405,7 @@ pub struct Exec {
     pub cwd: String,
     /// What kind of program.
     pub role: ProcessRole,
-    /// Whether it is Go's telemetry child, which nobody waits for (cmd-go.md 2.9).
+    /// Whether it is Go's telemetry child, which nobody waits for.
     #[serde(default)]
     pub telemetry: bool,
 }

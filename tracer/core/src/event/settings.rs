@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Version, resolver and environment of a go command, found without running it: `go env` can itself download a toolchain
-/// and hang (cmd-go.md 2.7).
+/// and hang.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct GoSettings {
     /// As `go1.27.3`; none where it could not be read.

@@ -23,7 +23,7 @@ pub struct Snapshot {
     /// The terminals that somebody reads.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub terminals: Vec<Terminal>,
-    /// The kernel's lock table, the lines that concern these files; empty in some containers (go-process.md 3.9).
+    /// The kernel's lock table, the lines that concern these files; empty in some containers.
     pub locks: Vec<KernelLock>,
     /// How many threads of the machine run or could (`/proc/loadavg`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -176,7 +176,7 @@ pub enum Access {
     Both,
 }
 
-/// What a descriptor refers to, from the link in `/proc/PID/fd`, which never blocks (tracing-traps 2.5).
+/// What a descriptor refers to, from the link in `/proc/PID/fd`, which never blocks.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum DescriptorTarget {
@@ -315,7 +315,7 @@ pub struct TcpSample {
     pub tcp: TcpInfo,
 }
 
-/// A light reading of everything that can move (INTERFACE.md, "What moves").
+/// A light reading of everything that can move.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Sample {
     /// The tree's TCP connections.

@@ -53,7 +53,7 @@ pub struct Finding {
     pub alternatives: Vec<String>,
     /// What to do.
     pub remedies: Vec<Remedy>,
-    /// The labelled lines of the message in VOICE.md between the first line and `limit`, in order.
+    /// The labelled lines of the message between the first line and `limit`, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub facts: Vec<Fact>,
 }

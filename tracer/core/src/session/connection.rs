@@ -294,7 +294,7 @@ fn asked_last(info: &TcpInfo) -> bool {
     }
 }
 
-/// Sent data is retransmitted, or probes go unanswered: go-process.md 3.9. One lost segment proves nothing.
+/// Sent data is retransmitted, or probes go unanswered. One lost segment proves nothing.
 fn is_dead_path(info: &TcpInfo) -> bool {
     let resending = info.unacked > 0 && (info.retransmits >= 2 || info.backoff >= 2);
     resending || info.probes >= 2

@@ -33,7 +33,7 @@ pub struct Lookup {
     pub goroutine: Option<u64>,
     /// The modules it is looked up for.
     pub modules: Vec<String>,
-    /// Whether getaddrinfo's footprint was seen (tracing-traps 2.4).
+    /// Whether getaddrinfo's footprint was seen.
     pub getaddrinfo: bool,
 }
 

@@ -1,4 +1,4 @@
-//! What moves, and what is a stall: INTERFACE.md's definition, here and nowhere else.
+//! What moves, and what is a stall: here and nowhere else.
 //!
 //! Moving is: bytes received on any socket, sent bytes newly acknowledged, a lock obtained, a process started or ended, files
 //! growing, CPU time. Repeated questions and SYNs are not moving. The clock is kept for each go command of the tree, and for
@@ -154,8 +154,8 @@ fn begin(session: &mut Session, t: Nanos, snapshot: &Snapshot) {
 
 fn event_moves(session: &Session, event: &Event) -> bool {
     match &event.what {
-        // Go's first exec is preceded by a child that never execs, a probe of the kernel (go-process.md 3.9); its telemetry
-        // child is nobody's work (cmd-go.md 2.9).
+        // Go's first exec is preceded by a child that never execs, a probe of the kernel; its telemetry
+        // child is nobody's work.
         What::ProcessStart { ppid, .. } => session.role_of_process(*ppid) != ProcessRole::Go,
         What::Exec(exec) => !exec.telemetry,
         What::ConnectEnd { socket, result, .. } => {

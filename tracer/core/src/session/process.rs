@@ -50,7 +50,7 @@ impl Process {
         self.exec.as_ref().map(|e| e.role).unwrap_or_default()
     }
 
-    /// Whether it is Go's telemetry child, which nobody waits for (cmd-go.md 2.9).
+    /// Whether it is Go's telemetry child, which nobody waits for.
     pub fn is_telemetry(&self) -> bool {
         self.exec.as_ref().is_some_and(|e| e.telemetry)
     }

@@ -3,7 +3,7 @@
 use super::{GoCommand, ProxyKind, minor_version, proxies, value};
 use crate::event::{GoSettings, MainModule};
 
-/// The code of INTERFACE.md that says why `argv` downloads nothing under these settings; none where nothing speaks against
+/// The code that says why `argv` downloads nothing under these settings; none where nothing speaks against
 /// a download, or where the settings could not be read.
 ///
 /// What go 1.26 prints and how it ends:

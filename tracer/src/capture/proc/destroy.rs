@@ -1,4 +1,4 @@
-//! The last counters of each TCP connection, as the kernel multicasts them when it destroys the socket (performance.md 3.6).
+//! The last counters of each TCP connection, as the kernel multicasts them when it destroys the socket.
 
 use super::diag::messages;
 use super::tcp_info::{self, ends, state_name};

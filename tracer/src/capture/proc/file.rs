@@ -26,7 +26,7 @@ pub(super) fn text(path: impl AsRef<Path>, limit: usize) -> io::Result<String> {
     bytes(path, limit).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// Where a link of `/proc` points. readlink(2) never touches what it points to (tracing-traps 2.5).
+/// Where a link of `/proc` points. readlink(2) never touches what it points to.
 pub(super) fn link(path: impl AsRef<Path>) -> io::Result<String> {
     fs::read_link(path).map(|target| target.to_string_lossy().into_owned())
 }

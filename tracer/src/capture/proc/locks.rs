@@ -1,6 +1,6 @@
 //! The text of locks: `/proc/locks` and the `lock:` lines of fdinfo, which have one form (proc_locks(5)).
 //!
-//! A file is named by that text and never by fstat(2): on btrfs the devices differ (go-process.md 3.9).
+//! A file is named by that text and never by fstat(2): on btrfs the devices differ.
 
 use super::file;
 use gmtrace_core::event::{Access, HeldLock, KernelLock, LockKind, LockMode};

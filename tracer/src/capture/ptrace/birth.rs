@@ -1,7 +1,7 @@
 //! Processes and threads: how they begin, become another program, and end.
 //!
 //! A new thread is known from its own first stop, not from its parent's event: the two come in either order, and a number
-//! may be used again between them (tracing-traps 2.1, cases 6 and 7).
+//! may be used again between them (hard cases 6 and 7).
 
 use super::engine::{Change, Ending, Engine, Next};
 use super::process::{Process, Thread};

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Stops that are collected before the first is acted on. wait4(2) looks through the tracees in one order, so that busy ones
-/// at its head would starve the others (tracing-traps 2.1, case 24).
+/// at its head would starve the others (hard case 24).
 const DRAINED: usize = 256;
 
 /// What the engine is given.

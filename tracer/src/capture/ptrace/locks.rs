@@ -92,7 +92,7 @@ impl Engine {
     fn requested(&mut self, thread: &Stopped, entry: Entry, request: Request) {
         let Some(pid) = self.pid_of(thread) else { return };
         let Request { fd, kind, mode, waits } = request;
-        // The link alone: a stat could hang on the very mount that the lock hangs on (tracing-traps 2.5).
+        // The link alone: a stat could hang on the very mount that the lock hangs on.
         let path = sockets::target(thread, fd).unwrap_or_default();
         let mount = self.mount_of(pid, &path);
         let granted = mount.is_some_and(|mount| self.granting.contains(&mount));

@@ -1,5 +1,5 @@
 //! Capture by ptrace(2): a seccomp filter chooses a few rare system calls, only those stop, and one thread attends to the
-//! stops. What it costs is measured in knowledge/performance.md, 3.5 and 3.6.
+//! stops. What it costs: `cargo xtask bench`.
 
 mod arch;
 mod birth;

@@ -1,5 +1,5 @@
 //! Locks that were asked for, and whose end was not seen: the thread was let go at the entry of flock(2), because its exit
-//! would cost as much again (performance.md 3.5).
+//! would cost as much again.
 //!
 //! The end is told once, by whoever learns it first: the engine at the thread's next stop, or the sampler when `/proc` shows
 //! the thread elsewhere. Whoever takes the entry out tells it.

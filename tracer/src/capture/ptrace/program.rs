@@ -1,5 +1,5 @@
 //! What program a process runs. Read from `/proc` links and the process's own memory: opening or asking about its files could
-//! hang on a dead mount (tracing-traps 2.5).
+//! hang on a dead mount.
 
 use super::memory;
 use gmtrace_core::event::{Exec, ProcessRole};

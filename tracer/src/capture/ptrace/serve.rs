@@ -1,5 +1,5 @@
 //! The least a tracer must do: let everything go on. For what is left when the engine has failed: a filter without a tracer
-//! would turn system calls into ENOSYS, and a stopped thread would stay stopped (tracing-traps 2.1, cases 10 and 29).
+//! would turn system calls into ENOSYS, and a stopped thread would stay stopped (hard cases 10 and 29).
 
 use super::engine::Ending;
 use super::stop::{Stop, classify};

@@ -1,7 +1,7 @@
 //! Starts the command: seized before its first instruction, by a tracer it waits for.
 //!
-//! The child waits on a pipe until it has been seized (a SIGSTOP of its own would leave a group-stop behind: tracing-traps 2.1,
-//! case 1), then installs the filter and execs. What went wrong comes back through a second pipe, which exec closes.
+//! The child waits on a pipe until it has been seized (a SIGSTOP of its own would leave a group-stop behind: hard case 1),
+//! then installs the filter and execs. What went wrong comes back through a second pipe, which exec closes.
 
 use super::plan::{CaptureMode, Credentials, Plan, WhyNot};
 use super::seccomp::{self, Wanted};
@@ -15,7 +15,7 @@ use std::os::fd::OwnedFd;
 
 /// What every tracee is traced for. Threads and processes come with the tracer attached, stopped before their first
 /// instruction. EXITKILL, because with a filter and no tracer system calls would fail with ENOSYS: the tracees go with the
-/// tracer (tracing-traps 2.1, case 10). Where no filter can be installed the command is let go instead.
+/// tracer (hard case 10). Where no filter can be installed the command is let go instead.
 const OPTIONS: i32 = libc::PTRACE_O_TRACECLONE
     | libc::PTRACE_O_TRACEFORK
     | libc::PTRACE_O_TRACEVFORK

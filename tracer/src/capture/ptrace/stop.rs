@@ -9,7 +9,7 @@ pub(crate) enum Stop {
     Exited(u8),
     /// It was killed by this signal.
     Killed(c_int),
-    /// At the entry or exit of a system call; which of the two only PTRACE_GET_SYSCALL_INFO knows (tracing-traps 2.1, 14).
+    /// At the entry or exit of a system call; which of the two only PTRACE_GET_SYSCALL_INFO knows (hard case 14).
     Syscall,
     /// The seccomp filter trapped a system call.
     Seccomp,
@@ -36,7 +36,7 @@ const SYSCALL_STOP: c_int = libc::SIGTRAP | 0x80;
 /// include/uapi/linux/ptrace.h; libc has it for some targets only.
 const EVENT_STOP: c_int = 128;
 
-/// Reads a wait status. Plain numbers, because a real-time signal has no name (tracing-traps 2.1, 4).
+/// Reads a wait status. Plain numbers, because a real-time signal has no name (hard case 4).
 pub(crate) fn classify(status: c_int) -> Stop {
     if libc::WIFEXITED(status) {
         return Stop::Exited(libc::WEXITSTATUS(status) as u8);

@@ -1,8 +1,8 @@
 //! The room for unsafe code: system calls that no crate wraps as they are needed here.
 //!
-//! nix is left where it cannot say what a tracer must: its `wait` refuses real-time signals (tracing-traps 2.1, case 4), its
-//! `Signal` has no name for them, and it lacks PTRACE_LISTEN (case 2).
-#![allow(unsafe_code)] // STYLE.md 11: each block says why it is sound.
+//! nix is left where it cannot say what a tracer must: its `wait` refuses real-time signals (hard case 4), its
+//! `Signal` has no name for them, and it lacks PTRACE_LISTEN (hard case 2).
+#![allow(unsafe_code)] // Each block says why it is sound.
 
 use nix::errno::Errno;
 use std::ffi::{CStr, CString, OsString, c_char, c_int, c_long, c_void};

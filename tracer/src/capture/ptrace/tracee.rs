@@ -86,7 +86,7 @@ impl Stopped {
     }
 
     /// Leaves it stopped, as its process is; what happens next is reported. PTRACE_CONT would un-stop what a user stopped
-    /// (tracing-traps 2.1, 2).
+    /// (hard case 2).
     pub(super) fn listen(self) -> Result<(), Gone> {
         alive(sys::resume(libc::PTRACE_LISTEN, self.tid, 0))
     }

@@ -1,7 +1,7 @@
 //! Seeing what is written first on a connection, although write(2) is not trapped.
 //!
 //! The filter cannot single out the write that follows a connect. So for a moment all threads of the process stop at every
-//! system call: in Go the goroutine often goes on on another thread (performance.md 3.6: one thread alone missed half of the
+//! system call: in Go the goroutine often goes on on another thread (one thread alone missed half of the
 //! request lines, all threads none). The thread that connected is held until the others have been reached.
 
 use super::engine::{Engine, Next};

@@ -179,7 +179,7 @@ impl Run {
     }
 }
 
-/// What VOICE.md asks of every message.
+/// What is asked of every message.
 fn well_said(found: Vec<Finding>) -> Vec<Finding> {
     for finding in &found {
         let summary = &finding.summary;

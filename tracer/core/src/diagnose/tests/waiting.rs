@@ -97,7 +97,6 @@ fn said(finding: &Finding) -> String {
     stall(finding, &context)
 }
 
-/// The model is in VOICE.md.
 #[test]
 fn a_question_is_told_as_the_voice_has_it() {
     let snapshot = Snapshot {

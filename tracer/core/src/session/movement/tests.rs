@@ -1,4 +1,4 @@
-//! A test for each clause of INTERFACE.md's "What moves, and what is a stall".
+//! A test for each clause of what moves, and what is a stall.
 
 use super::*;
 use crate::decode::sockaddr::Address;
