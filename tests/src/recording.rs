@@ -6,10 +6,12 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-/// The events between the header and the end.
+/// A recording, line by line.
 #[derive(Debug)]
 pub struct Recording {
-    /// In the order of the file.
+    /// The first line: what is watched, and how.
+    pub header: Value,
+    /// The events, in the order of the file.
     pub events: Vec<Value>,
     /// The last line, with the exit status.
     pub end: Value,
@@ -36,7 +38,7 @@ impl Recording {
         ensure!(header["schema"] == "gmtrace.recording/1", "another schema: {header}");
         let end = lines.pop().unwrap_or_default();
         ensure!(end["type"] == "end", "not an end: {end}");
-        Ok(Self { events: lines, end })
+        Ok(Self { header, events: lines, end })
     }
 
     /// The events of one type.

@@ -41,6 +41,10 @@ pub fn report(options: &ReportOptions, look: &LookOptions) -> Result<ExitCode> {
     let frame = Frame { observed_at: observed_at(&watch.session), now, stops: 0 };
     let mut report = gmtrace_core::report::report(&watch, &frame);
     report.mode = gmtrace_core::event::Mode::Replay;
+    if !watch.session.is_over() && report.findings.is_empty() {
+        report.verdict.summary =
+            "The recording breaks off; up to there nothing stalled.".to_owned();
+    }
     for target in &targets {
         target.write(&report).with_context(|| format!("cannot write {target}"))?;
     }

@@ -195,6 +195,34 @@ fn under_a_debugger_the_command_runs_anyway() -> Result<()> {
     Ok(())
 }
 
+/// Case 20: a container's filter forbids ptrace(2), seccomp(2), or what finds processes. The command is run anyway, and what is missing is said.
+#[test]
+fn in_a_container_that_forbids_tracing_the_command_runs_anyway() -> Result<()> {
+    for (denied, said) in [
+        (
+            nix::libc::SYS_ptrace,
+            "cannot trace (a seccomp filter around gmtrace (a container's) forbids ptrace; try: docker run --cap-add=SYS_PTRACE",
+        ),
+        (nix::libc::SYS_seccomp, "no seccomp filter can be installed: Operation not permitted"),
+    ] {
+        let launch = Launch::fixture("exits_with")?.arg("7").given(format!("deny={denied}"));
+        let bare = launch.run(How::Bare)?;
+        let traced = launch.run(How::Traced)?;
+        same_end(bare.status, traced.status)?;
+        assert_eq!(traced.stdout, bare.stdout);
+        let errors = String::from_utf8_lossy(&traced.stderr).into_owned();
+        ensure!(errors.contains(said), "{denied}: {errors:?}");
+        let recording = traced.recording()?;
+        assert_eq!(recording.header["backend"]["name"], "proc", "{denied}");
+        nobody_left(launch.marker())?;
+    }
+    let launch = Launch::fixture("exits_with")?
+        .arg("7")
+        .given(format!("deny={}", nix::libc::SYS_pidfd_open));
+    assert_eq!(launch.run(How::Traced)?.status.code(), Some(7));
+    nobody_left(launch.marker())
+}
+
 /// Case 8 and 12: nothing of a launch is running any more when its processes are quiet and it has ended.
 #[test]
 fn a_pause_is_ended_by_sigterm_to_the_front() -> Result<()> {

@@ -4,9 +4,9 @@
 //! command has it already, and twice is not once: a second SIGINT makes many programs leave at once. What reaches the command
 //! is seen on its way (a signal's stop), or it waits there.
 
+use super::Held;
 use super::link::Got;
 use crate::capture::ptrace::{Rounds, SeenSignals, sys};
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 /// Decides, and passes on.
@@ -14,7 +14,7 @@ pub(super) struct Forwarder {
     /// What is seen on its way to the command; nothing where it is not traced.
     pub seen: Option<(SeenSignals, Rounds)>,
     /// The command.
-    pub process: Arc<OwnedFd>,
+    pub process: Arc<Held>,
     /// Its process id.
     pub pid: i32,
 }
@@ -30,7 +30,7 @@ impl Forwarder {
             seen.pass_on(signal, from);
         }
         // ESRCH: it has ended meanwhile, and so will the front.
-        _ = sys::send_signal(&*self.process, signal);
+        _ = self.process.kill(signal);
     }
 
     /// Whether the command got the same signal itself.

@@ -12,6 +12,7 @@ mod aside;
 mod ended;
 mod forward;
 mod front;
+mod held;
 mod keeper;
 mod link;
 mod orphans;
@@ -20,6 +21,7 @@ mod untraced;
 
 pub use aside::{Told, aside, when_told_to_end};
 pub use ended::Ended;
+pub use held::Held;
 
 use crate::capture::clock::Clock;
 use crate::capture::ptrace::{PendingLocks, Plan, WhyNot, sys};
@@ -56,7 +58,7 @@ pub struct WatchSide {
 #[derive(Debug, Clone)]
 pub struct Command {
     pid: Pid,
-    process: Arc<OwnedFd>,
+    process: Arc<Held>,
 }
 
 impl Command {
@@ -65,35 +67,9 @@ impl Command {
         self.pid
     }
 
-    /// Sends it a signal, by its pidfd, so that no other process can be hit. ESRCH once it has been waited for.
+    /// Sends it a signal. ESRCH once it has been waited for.
     pub fn kill(&self, signal: i32) -> io::Result<()> {
-        sys::send_signal(&*self.process, signal).map_err(io::Error::from)
-    }
-}
-
-/// A process that is held by a pidfd: what is sent to it reaches no other that has got its number since.
-#[derive(Debug)]
-pub struct Held {
-    /// Its process id.
-    pub pid: Pid,
-    process: OwnedFd,
-}
-
-impl Held {
-    /// Takes hold of a process.
-    ///
-    /// # Errors
-    /// As pidfd_open(2): ESRCH where there is none.
-    pub fn open(pid: Pid) -> io::Result<Held> {
-        Ok(Held { pid, process: sys::pidfd_open(pid.0)? })
-    }
-
-    /// Sends it a signal, a real-time one too.
-    ///
-    /// # Errors
-    /// As pidfd_send_signal(2).
-    pub fn kill(&self, signal: i32) -> io::Result<()> {
-        sys::send_signal(&self.process, signal).map_err(io::Error::from)
+        self.process.kill(signal)
     }
 }
 

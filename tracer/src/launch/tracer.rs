@@ -4,7 +4,7 @@ use super::forward::Forwarder;
 use super::keeper::{Companions, front_side};
 use super::link::{Link, ToFront};
 use super::untraced;
-use super::{Command, Ended, WatchSide};
+use super::{Command, Ended, Held, WatchSide};
 use crate::capture::clock::Clock;
 use crate::capture::ptrace::{
     Change, Ending, Engine, PendingLocks, Plan, Rounds, SeenSignals, Spawned, Start, Told, WhyNot,
@@ -13,7 +13,6 @@ use crate::capture::ptrace::{
 use crate::capture::queue::{EventReceiver, EventSender, queue};
 use gmtrace_core::event::{Event, What};
 use gmtrace_core::units::Pid;
-use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -141,8 +140,8 @@ impl Run {
     where
         W: FnOnce(WatchSide) + Send + 'static,
     {
-        let Spawned { pid, process, .. } = spawned;
-        let process = Arc::new(process);
+        let Spawned { pid, .. } = spawned;
+        let process = Arc::new(Held::child(Pid(pid)));
         let forwarder = Forwarder { seen, process: Arc::clone(&process), pid };
         let side = WatchSide {
             events: self.events,
@@ -162,14 +161,14 @@ impl Run {
 #[derive(Clone)]
 pub(super) struct Teller {
     pub(super) link: Arc<Link>,
-    front: Option<Arc<OwnedFd>>,
+    front: Option<Arc<Held>>,
     /// The front has been stopped with the command.
     stopped: Arc<AtomicBool>,
 }
 
 impl Teller {
     fn new(link: Link, front: i32) -> Teller {
-        let front = sys::pidfd_open(front).ok().map(Arc::new);
+        let front = Held::open(Pid(front)).ok().map(Arc::new);
         Teller { link: Arc::new(link), front, stopped: Arc::default() }
     }
 
@@ -199,7 +198,7 @@ impl Teller {
 
     fn signal_front(&self, signal: i32) {
         if let Some(front) = &self.front {
-            _ = sys::send_signal(&**front, signal);
+            _ = front.kill(signal); // Gone: nobody waits any more.
         }
     }
 

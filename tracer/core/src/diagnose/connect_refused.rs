@@ -16,7 +16,11 @@ pub(super) fn examine(scene: &Scene<'_>) -> Vec<Finding> {
         .iter()
         .map(|group| {
             let name = group.target.name();
-            let summary = format!("{name} refused the connection (port {}).", group.target.port);
+            let port = group.target.port;
+            let summary = match name.ends_with(&format!(":{port}")) {
+                true => format!("{name} refused the connection."),
+                false => format!("{name} refused the connection (port {port})."),
+            };
             let t = group.oldest.decided.as_ref().map_or(group.oldest.since, |(t, _)| *t);
             let made = draft(scene, "connect-refused", group, summary)
                 .blocked(None, "connect", Some(group.oldest.fd))

@@ -33,6 +33,14 @@ pub fn report(report: &Report, width: usize, color: Palette) -> String {
     format!("{}\n", page.out.trim_end_matches('\n'))
 }
 
+fn go_row(report: &Report) -> String {
+    let Some(go) = &report.go else {
+        return "none was seen: nothing is said of modules, proxies and settings".to_owned();
+    };
+    let version = go.version.as_deref().unwrap_or("version unknown");
+    format!("{}, {}", plain(version), plain(&go.path))
+}
+
 struct Page {
     out: String,
     look: Look,
@@ -80,10 +88,7 @@ impl Page {
         self.label("in", &[plain(&command.cwd)]);
         self.label("started", &[plain(&command.started_at)]);
         self.label("outcome", &[format!("{}{downloaded}", ended(report))]);
-        if let Some(go) = &report.go {
-            let version = go.version.as_deref().unwrap_or("version unknown");
-            self.label("go", &[format!("{}, {}", plain(version), plain(&go.path))]);
-        }
+        self.label("go", &[go_row(report)]);
         self.label("watched", &[plain(&watched)]);
         let now = end_of(report);
         let stalls = report.stalls.iter().map(|stall| stall_row(stall, report, now));

@@ -108,8 +108,12 @@ impl Watch {
         rest.filter(|pid| session.process(*pid).is_some()).map(|pid| self.sentence(pid)).collect()
     }
 
-    /// What the first reading shows of each command, where it proves nothing: a line at once, for whoever waits for the second.
+    /// What the first reading shows of programs that are not go, where it proves nothing: a line at once, for whoever waits for the
+    /// second. What a go command waits for is told when it is known.
     pub fn at_first(&self) -> Vec<String> {
+        if !self.session.go_commands().is_empty() {
+            return Vec::new();
+        }
         let scene = Scene::new(&self.session, Moment::Stall);
         let shown = |pid: Pid| {
             let busy = busy_with(self.session.state_of(pid)?)?;

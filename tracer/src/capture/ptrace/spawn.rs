@@ -29,8 +29,6 @@ const OPTIONS: i32 = libc::PTRACE_O_TRACECLONE
 pub struct Spawned {
     /// Its process id.
     pub pid: i32,
-    /// Names it even after the id is used again.
-    pub process: OwnedFd,
     /// Whether it is traced.
     pub traced: Result<(), WhyNot>,
     reports: OwnedFd,
@@ -62,7 +60,7 @@ enum Topic {
 /// Starts the command of a plan. The calling process must have one thread.
 ///
 /// # Errors
-/// EINVAL for a word with a NUL byte, EDEADLK with more than one thread, and those of pipe2(2), fork(2), pidfd_open(2).
+/// EINVAL for a word with a NUL byte, EDEADLK with more than one thread, and those of pipe2(2), fork(2).
 pub fn spawn(plan: &Plan) -> Result<Spawned, Errno> {
     let recipe = Recipe::new(plan)?;
     let (wait, go) = pipe2(OFlag::O_CLOEXEC)?;
@@ -74,11 +72,10 @@ pub fn spawn(plan: &Plan) -> Result<Spawned, Errno> {
         }
         Fork::Parent(pid) => {
             drop((wait, report));
-            let process = sys::pidfd_open(pid)?;
             let traced = seize(plan.mode, pid);
             let order = if traced.is_ok() { Order::Filter } else { Order::Plain };
             _ = write(&go, &[order as u8]);
-            Ok(Spawned { pid, process, traced, reports })
+            Ok(Spawned { pid, traced, reports })
         }
     }
 }

@@ -299,6 +299,12 @@ pub(crate) fn tcp_info(socket: impl AsFd) -> Result<Vec<u8>, Errno> {
     Ok(bytes)
 }
 
+/// kill(2), for real-time signals too.
+pub(crate) fn kill(pid: i32, signal: c_int) -> Result<(), Errno> {
+    // SAFETY: plain numbers.
+    Errno::result(unsafe { libc::kill(pid, signal) }).map(drop)
+}
+
 /// pidfd_send_signal(2).
 pub(crate) fn send_signal(process: impl AsFd, signal: c_int) -> Result<(), Errno> {
     let fd = process.as_fd().as_raw_fd();
