@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,6 +16,7 @@ use gmtrace::capture::proc::SnapshotWants;
 use gmtrace_core::event::{SnapshotCause, What};
 use gmtrace_core::units::Pid;
 use gmtrace_tests::fixtures::fixture;
+use gmtrace_tests::go::{GoCommand, Project};
 use gmtrace_tests::processes::await_that;
 use gmtrace_tests::zoo;
 
@@ -138,5 +140,49 @@ fn a_thousand_looks_leave_no_trace() -> Result<()> {
         assert!(line.starts_with(&format!("round {}: ", n + 1)), "{line}");
         assert_eq!(line.split_once(": ").map(|(_, sum)| sum), Some(ROUND), "{line}");
     }
+    Ok(())
+}
+
+/// What `build` made, and what it said.
+fn built(project: &Project, round: u32) -> (GoCommand, PathBuf) {
+    let program = project.room().join(format!("program{round}"));
+    let path = program.display().to_string();
+    // A cache of its own: everything is compiled again.
+    let cache = project.room().join(format!("gocache{round}"));
+    (project.go(["build", "-trimpath", "-o", &path, "."]).env("GOCACHE", cache), program)
+}
+
+#[test]
+fn a_thousand_looks_into_busy_builds_leave_no_trace() -> Result<()> {
+    let source = "package main\n\nimport _ \"net/http\"\n\nfunc main() {}\n";
+    let project = zoo::go()?.project()?.file("main.go", source)?;
+    let (build, program) = built(&project, 0);
+    let bare = build.run()?.succeeded()?;
+    let bare_program = fs::read(program)?;
+    let (mut looks, mut round) = (0, 0);
+    while looks < 1000 {
+        round += 1;
+        let (build, program) = built(&project, round);
+        let build = build.spawn()?;
+        let pid = build.pid();
+        let over = Arc::new(AtomicBool::new(false));
+        let guard = guard(pid.as_raw(), Arc::clone(&over));
+        let before = looks;
+        let look = || {
+            let observer = Observer::start(vec![Pid(pid.as_raw())], Vec::new()).ok()?;
+            observer.begin(Duration::from_secs(60)).filter(|begun| begun.root.state != 'Z')
+        };
+        while let Some(begun) = look() {
+            ensure!(!begun.events.is_empty(), "it was not looked into");
+            looks += 1;
+        }
+        over.store(true, Ordering::Release);
+        guard.join().map_err(|_| anyhow::anyhow!("the guard ended by a panic"))??;
+        ensure!(looks > before, "it was over before anyone looked");
+        let watched = build.wait()?.succeeded()?;
+        assert_eq!((&watched.stdout, &watched.stderr), (&bare.stdout, &bare.stderr));
+        ensure!(fs::read(program)? == bare_program, "another program came of it");
+    }
+    println!("{looks} looks into {round} builds");
     Ok(())
 }
