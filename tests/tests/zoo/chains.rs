@@ -1,13 +1,21 @@
 //! C11: waiting for a process of this machine that waits itself.
 
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
 use anyhow::Result;
+use gmtrace_tests::go::Project;
 use gmtrace_tests::harness::send;
+use gmtrace_tests::lab;
 use gmtrace_tests::local_proxy::LocalProxy;
-use gmtrace_tests::processes::{await_that, process};
-use gmtrace_tests::servers::Fault;
+use gmtrace_tests::processes::{await_that, descendants, process};
+use gmtrace_tests::servers::{Fault, GitHost};
 use gmtrace_tests::zoo;
 use nix::sys::signal::Signal;
+use nix::unistd::Pid;
 
+use super::children::Place;
 use super::parts::{MODULE, ZIP, download, one, project, proxy};
 
 #[test]
@@ -54,4 +62,98 @@ fn c11_the_module_proxy_of_this_machine_is_stopped() -> Result<()> {
     send(Signal::SIGCONT, local.pid().as_raw())?;
     hang.succeeds()?.expect("stopped").state("slow");
     Ok(())
+}
+
+/// A credential daemon that git's own helper, `git credential-cache`, talks to over a unix socket. It takes what it is asked, and is silent.
+pub(crate) struct Daemon {
+    child: Child,
+    asked: PathBuf,
+}
+
+impl Daemon {
+    const SOURCE: &str = "import pathlib, signal, socket, sys\n\
+        listener = socket.socket(socket.AF_UNIX)\n\
+        listener.bind(sys.argv[1]); listener.listen()\n\
+        pathlib.Path(sys.argv[1] + '.listens').touch()\n\
+        near = listener.accept()[0]; near.recv(99)\n\
+        pathlib.Path(sys.argv[1] + '.asked').touch()\n\
+        signal.pause()\n";
+
+    /// Starts it, and has git use it.
+    pub(crate) fn start(project: &Project) -> Result<Self> {
+        let socket = project.room().join("credentials");
+        let config = format!("[credential]\n\thelper = cache --socket {}\n", socket.display());
+        fs::write(project.home().join(".gitconfig"), config)?;
+        let mut python = Command::new("python3");
+        python.args(["-c", Self::SOURCE]).arg(&socket).stdin(Stdio::null());
+        let daemon = Self { child: python.spawn()?, asked: socket.with_extension("asked") };
+        let listens = socket.with_extension("listens");
+        await_that("the daemon listens", || listens.exists().then_some(()))?;
+        Ok(daemon)
+    }
+
+    pub(crate) fn pid(&self) -> i32 {
+        self.child.id().cast_signed()
+    }
+
+    pub(crate) fn wait(&self) -> Result<()> {
+        await_that("the daemon is asked", || self.asked.exists().then_some(()))
+    }
+
+    /// Stops it; whoever connects waits in its queue from then on.
+    pub(crate) fn stop(&self) -> Result<()> {
+        send(Signal::SIGSTOP, self.pid())?;
+        await_that("it is stopped", || process(self.pid()).filter(|p| p.state == 'T')).map(drop)
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        _ = self.child.kill();
+        _ = self.child.wait();
+    }
+}
+
+/// git's helper, once it runs.
+pub(crate) fn credential_cache_below(pid: Pid) -> Result<Pid> {
+    let is_it = |pid: &i32| {
+        let words = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        words.starts_with("git\0credential-cache\0")
+    };
+    let find = || descendants(pid.as_raw()).into_iter().find(is_it);
+    await_that("git credential-cache", find).map(Pid::from_raw)
+}
+
+#[test]
+fn c11_a_credential_daemon_behind_a_unix_socket_is_silent() -> Result<()> {
+    lab::isolated(|lab| {
+        let place = Place::new(lab)?;
+        GitHost::on_info_refs(place.git.faults(), Fault::Status(401, "who are you?"));
+        let daemon = Daemon::start(&place.project)?;
+        let hang = zoo::watch(place.download())?;
+        daemon.wait()?;
+        let answer = hang.stalls()?;
+        let found = answer.expect("helper-silent").state("stalled").role("helper");
+        found.says("credential.helper").says(&format!("python3 (pid {})", daemon.pid()));
+        hang.stop()?.expect("helper-silent");
+        Ok(())
+    })
+}
+
+#[test]
+fn c11_a_credential_daemon_behind_a_unix_socket_is_stopped() -> Result<()> {
+    lab::isolated(|lab| {
+        let place = Place::new(lab)?;
+        GitHost::on_info_refs(place.git.faults(), Fault::Status(401, "who are you?"));
+        let daemon = Daemon::start(&place.project)?;
+        daemon.stop()?;
+        let hang = zoo::watch(place.download())?;
+        place.git.wait_for("/lib.git/info/refs")?;
+        let answer = hang.stalls()?;
+        let found = answer.expect("stopped").state("stalled");
+        found.says(&format!("kill -CONT {}", daemon.pid()));
+        hang.stop()?.expect("stopped");
+        Ok(())
+    })
 }

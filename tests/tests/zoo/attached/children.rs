@@ -12,6 +12,7 @@ use gmtrace_tests::servers::{Fault, GitHost, RecordType, Reply, SshHost, TestCa}
 use gmtrace_tests::zoo;
 use nix::sys::signal::Signal;
 
+use crate::chains::{Daemon, credential_cache_below};
 use crate::children::{HOST, Place};
 use crate::helpers::Mute;
 use crate::parts::{
@@ -219,4 +220,35 @@ fn c11_the_module_proxy_of_this_machine_is_stopped() -> Result<()> {
     found.says(&format!("kill -CONT {}", local.pid()));
     send(Signal::SIGCONT, local.pid().as_raw())?;
     hang.succeeds()
+}
+
+#[test]
+fn c11_a_credential_daemon_behind_a_unix_socket_is_silent() -> Result<()> {
+    lab::isolated(|lab| {
+        let place = Place::new(lab)?;
+        GitHost::on_info_refs(place.git.faults(), Fault::Status(401, "who are you?"));
+        let daemon = Daemon::start(&place.project)?;
+        let hang = zoo::hang(place.download())?;
+        daemon.wait()?;
+        let answer = hang.look()?;
+        let found = answer.expect("helper-silent").state("stalled").role("helper");
+        found.says("credential.helper").says(&format!("python3 (pid {})", daemon.pid()));
+        Ok(())
+    })
+}
+
+#[test]
+fn c11_a_credential_daemon_behind_a_unix_socket_is_stopped() -> Result<()> {
+    lab::isolated(|lab| {
+        let place = Place::new(lab)?;
+        GitHost::on_info_refs(place.git.faults(), Fault::Status(401, "who are you?"));
+        let daemon = Daemon::start(&place.project)?;
+        daemon.stop()?;
+        let hang = zoo::hang(place.download())?;
+        await_read(credential_cache_below(hang.pid())?, "socket:")?;
+        let answer = hang.look()?;
+        let found = answer.expect("stopped").state("stalled");
+        found.says(&format!("kill -CONT {}", daemon.pid()));
+        Ok(())
+    })
 }

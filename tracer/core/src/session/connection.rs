@@ -49,6 +49,8 @@ pub struct Connection {
     pub bodies: Bodies,
     /// What its process's goroutines waited for on it when they were last read.
     pub known: Option<Known>,
+    /// The bytes received when a snapshot showed that no thread waited for it.
+    pub left_alone: Option<u64>,
     /// Whether the last counters are exact (from the kernel's destroy message) or sampled.
     pub exact: bool,
 }
@@ -111,7 +113,7 @@ pub enum Phase {
     Receiving,
     /// Nothing was ever sent: a spare connection.
     Unused,
-    /// No goroutine waits for anything on it.
+    /// Nobody waits for anything on it.
     Idle,
 }
 
@@ -187,6 +189,9 @@ impl Connection {
         }
         if let Some(phase) = self.awaited().and_then(phase_of) {
             return phase;
+        }
+        if self.left_alone.is_some_and(|received| received == self.bytes_received()) {
+            return Phase::Idle;
         }
         let Some(info) = self.info() else { return self.phase_by_events() };
         if info.bytes_received == 0 {
@@ -408,6 +413,7 @@ impl Session {
             closed: None,
             bodies: Bodies::default(),
             known: None,
+            left_alone: None,
             exact: false,
         });
     }

@@ -111,6 +111,7 @@ fn connection(t: Nanos, process: &ProcessState, fd: Fd, socket: &Socket) -> Opti
         closed: None,
         exact: false,
         known: None,
+        left_alone: None,
         bodies: super::Bodies::default(),
     })
 }

@@ -4,6 +4,7 @@
 pub mod awaited;
 mod body;
 mod connection;
+mod elsewhere;
 mod found;
 mod lock;
 mod lookup;
@@ -175,6 +176,7 @@ impl Session {
             What::Snapshot(snapshot) => {
                 self.find(event.t, snapshot);
                 self.take_goroutines(event.t, snapshot);
+                self.take_threads(snapshot);
                 self.remember_runnable();
                 let old = self.snapshot.replace((event.t, (**snapshot).clone()));
                 if let Some((t, snapshot)) = old {
