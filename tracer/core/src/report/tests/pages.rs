@@ -49,5 +49,6 @@ fn an_empty_report_says_little() {
         ..calm()
     };
     let page = text::report(&empty, 80, Palette::PLAIN);
-    assert_eq!(page.lines().count(), 7, "{page}");
+    assert_eq!(page.lines().count(), 8, "{page}");
+    assert!(page.contains("  go        none was seen"), "{page}");
 }
