@@ -98,23 +98,30 @@ impl Response {
         self
     }
 
-    /// Status line and header fields as they go over the wire. Requests for authentication carry the field that RFC 9110
-    /// 11.6.1 demands, which git waits for before it asks its credential helpers.
+    /// Status line and header fields as they go over the wire of HTTP/1.1.
     pub(super) fn head(&self) -> Vec<u8> {
         let mut head = format!("HTTP/1.1 {} {}\r\n", self.status, reason(self.status));
-        for (name, value) in &self.headers {
+        for (name, value) in self.fields() {
             head.push_str(&format!("{name}: {value}\r\n"));
-        }
-        match self.status {
-            401 => head.push_str("WWW-Authenticate: Basic realm=\"test\"\r\n"),
-            407 => head.push_str("Proxy-Authenticate: Basic realm=\"test\"\r\n"),
-            _ => {}
-        }
-        if let Body::Bytes(bytes) = &self.body {
-            head.push_str(&format!("Content-Length: {}\r\n", bytes.len()));
         }
         head.push_str("\r\n");
         head.into_bytes()
+    }
+
+    /// All header fields. Requests for authentication carry the one that RFC 9110 11.6.1 demands, which git waits for before it
+    /// asks its credential helpers.
+    pub(super) fn fields(&self) -> Vec<(String, String)> {
+        let mut fields = self.headers.clone();
+        let realm = || "Basic realm=\"test\"".to_owned();
+        match self.status {
+            401 => fields.push(("WWW-Authenticate".to_owned(), realm())),
+            407 => fields.push(("Proxy-Authenticate".to_owned(), realm())),
+            _ => {}
+        }
+        if let Body::Bytes(bytes) = &self.body {
+            fields.push(("Content-Length".to_owned(), bytes.len().to_string()));
+        }
+        fields
     }
 }
 

@@ -19,7 +19,7 @@
 //! # }
 //! ```
 //!
-//! [`HttpServer`] speaks HTTP/1.1, plain or inside TLS, and has every fault from TCP up to the response. What it serves is
+//! [`HttpServer`] speaks HTTP/1.1, plain or inside TLS, and HTTP/2 inside TLS, and has every fault from TCP up to the response. What it serves is
 //! a [`Site`]: [`ModuleProxy`], [`SumDb`], [`WebProxy`] or [`GitHost`]. [`Resolver`] speaks DNS. A server stops when it is dropped.
 
 mod backlog;
@@ -27,6 +27,7 @@ mod fault;
 mod gate;
 mod git;
 mod http;
+mod http2;
 mod log;
 mod module_proxy;
 mod modules;

@@ -1,11 +1,12 @@
 //! How a response leaves: whole, slowly, or up to a point.
 
-use std::io::{self, Write};
+use std::io;
 use std::time::Duration;
 
 use super::fault::Fault;
 use super::gate::{Gate, Ticket};
-use super::wire::Wire;
+use super::http::Response;
+use super::wire::Way;
 
 /// Most bytes of a body that go out in one write.
 const PIECE: usize = 1 << 20;
@@ -45,29 +46,26 @@ impl<'a> Delivery<'a> {
         Self { gate, ticket, end, rate, sent: 0 }
     }
 
-    /// Sends `head` and as much of `body` as the fault allows; `progress` hears the bytes of body sent so far. Head and
-    /// body share a write: apart, the second would wait for the delayed ACK of the first.
+    /// Sends the head of a response, where it is given, and as much of `body` as the fault allows; `progress` hears the bytes of
+    /// body sent so far.
     ///
     /// # Errors
     /// When the connection ends, because it broke, because the server stops, or because the fault wants it so.
     pub(super) fn send(
         &mut self,
-        wire: &mut Wire,
-        mut head: Vec<u8>,
+        way: &mut impl Way,
+        mut head: Option<&Response>,
         mut body: &[u8],
         progress: impl Fn(usize),
     ) -> io::Result<()> {
         loop {
             let (piece, rest) = body.split_at(self.next_piece().min(body.len()));
-            head.extend_from_slice(piece);
-            wire.write_all(&head)?;
-            wire.flush()?;
-            head.clear();
+            way.send(head.take(), piece, rest.is_empty())?;
             body = rest;
             self.sent += piece.len();
             progress(self.sent);
             if !body.is_empty() {
-                self.wait(wire)?;
+                self.wait(way)?;
             } else {
                 return Ok(());
             }
@@ -80,23 +78,23 @@ impl<'a> Delivery<'a> {
     }
 
     /// What comes between two pieces.
-    fn wait(&mut self, wire: &Wire) -> io::Result<()> {
+    fn wait(&mut self, way: &impl Way) -> io::Result<()> {
         match self.end {
             Some((count, end)) if self.sent >= count => {
                 self.end = None;
-                self.finish(end, wire)
+                self.finish(end, way)
             }
             _ if self.rate.is_some() => self.gate.pause(self.ticket, TICK),
             _ => Ok(()),
         }
     }
 
-    fn finish(&self, end: End, wire: &Wire) -> io::Result<()> {
+    fn finish(&self, end: End, way: &impl Way) -> io::Result<()> {
         match end {
             End::Silence => self.gate.hold(self.ticket),
             End::Close => Err(io::ErrorKind::ConnectionAborted.into()),
             End::Reset => {
-                wire.socket().reset_on_close()?;
+                way.reset_on_close()?;
                 Err(io::ErrorKind::ConnectionReset.into())
             }
         }

@@ -1,4 +1,4 @@
-//! An HTTP/1.1 server on threads, plain or inside TLS, with its faults and its logs.
+//! A server of HTTP/1.1, plain or inside TLS, and of HTTP/2 inside TLS, on threads, with its faults and its logs.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
@@ -13,11 +13,12 @@ use rustls::StreamOwned;
 
 use super::fault::{Fault, Faults};
 use super::http::{Body, Reader, Request, Response};
+use super::http2::{Http2, Stream, Streams};
 use super::log::Log;
 use super::send::Delivery;
 use super::tls::{Hello, Tls, obstruct, read_hello};
 use super::tunnel;
-use super::wire::{OpenSockets, Socket, Wire};
+use super::wire::{OpenSockets, Socket, Way, Wire};
 
 /// What a server serves.
 pub trait Site: Send + Sync + 'static {
@@ -30,6 +31,7 @@ pub trait Site: Send + Sync + 'static {
 pub struct Listen {
     address: SocketAddr,
     tls: Option<Tls>,
+    http2: Option<Http2>,
 }
 
 impl Listen {
@@ -40,13 +42,27 @@ impl Listen {
 
     /// On this address and port; port 0 is a free one.
     pub fn at(address: impl Into<IpAddr>, port: u16) -> Self {
-        Self { address: SocketAddr::new(address.into(), port), tls: None }
+        Self { address: SocketAddr::new(address.into(), port), tls: None, http2: None }
     }
 
     /// Inside TLS.
     #[must_use]
     pub fn tls(mut self, tls: Tls) -> Self {
         self.tls = Some(tls);
+        self
+    }
+
+    /// Speaks HTTP/2 to clients that would rather; to others, and outside of TLS, HTTP/1.1.
+    #[must_use]
+    pub fn http2(mut self) -> Self {
+        self.http2.get_or_insert_default();
+        self
+    }
+
+    /// Speaks HTTP/2, and sends a PING on each connection of it as often as this (RFC 9113 6.7).
+    #[must_use]
+    pub fn pings(mut self, every: Duration) -> Self {
+        self.http2 = Some(Http2 { pings: Some(every) });
         self
     }
 }
@@ -56,6 +72,8 @@ impl Listen {
 pub struct Access {
     /// The method.
     pub method: String,
+    /// Whether it came by HTTP/2.
+    pub http2: bool,
     /// Path and query, or `host:port` for `CONNECT`.
     pub target: String,
     /// The Host field.
@@ -68,7 +86,7 @@ pub struct Access {
     pub at: Duration,
     /// The status, once the header is sent.
     pub status: Option<u16>,
-    /// Bytes of the body handed to the kernel so far.
+    /// Bytes of the body handed to the kernel so far, or to the connection of HTTP/2.
     pub sent: usize,
 }
 
@@ -94,8 +112,10 @@ struct Shared<S> {
     faults: Faults,
     log: Log<Access>,
     connections: Log<Connection>,
+    pongs: Log<SocketAddr>,
     open: OpenSockets,
     tls: Option<Tls>,
+    http2: Option<Http2>,
     started: Instant,
 }
 
@@ -105,6 +125,7 @@ impl<S: Site> HttpServer<S> {
     /// # Errors
     /// When the address cannot be listened on.
     pub fn start(listen: Listen, site: S) -> Result<Self> {
+        let tls = listen.tls.map(|tls| if listen.http2.is_some() { tls.with_http2() } else { tls });
         let listener = TcpListener::bind(listen.address)
             .with_context(|| format!("cannot listen on {}", listen.address))?;
         let server = Self {
@@ -115,8 +136,10 @@ impl<S: Site> HttpServer<S> {
                 faults: Faults::default(),
                 log: Log::default(),
                 connections: Log::default(),
+                pongs: Log::default(),
                 open: OpenSockets::default(),
-                tls: listen.tls,
+                tls,
+                http2: listen.http2,
                 started: Instant::now(),
             }),
         };
@@ -148,6 +171,11 @@ impl<S: Site> HttpServer<S> {
     /// Connections, each as soon as it has been accepted.
     pub fn connections(&self) -> &Log<Connection> {
         &self.shared.connections
+    }
+
+    /// Answers to PINGs of HTTP/2, by who sent them.
+    pub fn pongs(&self) -> &Log<SocketAddr> {
+        &self.shared.pongs
     }
 
     /// `http://ADDRESS:PORT` or `https://ADDRESS:PORT`.
@@ -217,11 +245,32 @@ fn accept<S: Site>(listener: &TcpListener, shared: &Arc<Shared<S>>) {
 }
 
 impl<S: Site> Shared<S> {
-    fn serve(&self, socket: Socket, peer: SocketAddr) -> io::Result<()> {
+    fn serve(self: &Arc<Self>, mut socket: Socket, peer: SocketAddr) -> io::Result<()> {
         socket.0.set_nodelay(true)?;
         let number = self.connections.push(Connection { peer, hello: None });
-        let (mut wire, hello) = self.shake_hands(socket, number)?;
-        let mut reader = Reader::new(peer, hello.and_then(|hello| hello.sni));
+        let Some(tls) = &self.tls else {
+            return self.serve_http1(Wire::Plain(socket), peer, None);
+        };
+        let (accepted, hello) = read_hello(&mut socket)?;
+        self.connections.update(number, |connection| connection.hello = Some(hello.clone()));
+        obstruct(&self.faults, &hello, &mut socket)?;
+        let config = Arc::clone(&tls.config);
+        match self.http2.filter(|_| tls.chooses_http2(&accepted)) {
+            Some(http2) => {
+                let shared = Arc::clone(self);
+                http2.serve(socket, (accepted, config), (peer, hello.sni), shared)
+            }
+            None => {
+                let tls = accepted.into_connection(config);
+                let tls = tls.map_err(|(error, _)| io::Error::other(error))?;
+                let wire = Wire::Tls(Box::new(StreamOwned::new(tls, socket)));
+                self.serve_http1(wire, peer, hello.sni)
+            }
+        }
+    }
+
+    fn serve_http1(&self, mut wire: Wire, peer: SocketAddr, sni: Option<String>) -> io::Result<()> {
+        let mut reader = Reader::new(peer, sni);
         while let Some(request) = reader.next(&mut wire)? {
             self.respond(&request, &mut reader, &mut wire)?;
             if request.header("Connection").is_some_and(|value| value.eq_ignore_ascii_case("close"))
@@ -232,21 +281,28 @@ impl<S: Site> Shared<S> {
         Ok(())
     }
 
-    fn shake_hands(&self, mut socket: Socket, number: usize) -> io::Result<(Wire, Option<Hello>)> {
-        let Some(tls) = &self.tls else {
-            return Ok((Wire::Plain(socket), None));
-        };
-        let (accepted, hello) = read_hello(&mut socket)?;
-        self.connections.update(number, |connection| connection.hello = Some(hello.clone()));
-        obstruct(&self.faults, &hello, &mut socket)?;
-        let tls = accepted
-            .into_connection(Arc::clone(&tls.config))
-            .map_err(|(error, _)| io::Error::other(error))?;
-        Ok((Wire::Tls(Box::new(StreamOwned::new(tls, socket))), Some(hello)))
+    /// Answers in HTTP/1.1.
+    fn respond(&self, request: &Request, reader: &mut Reader, wire: &mut Wire) -> io::Result<()> {
+        let (number, response, mut delivery) = self.decide(request, false)?;
+        let progress = |sent| self.log.update(number, |access| access.sent = sent);
+        match &response.body {
+            Body::Bytes(body) => delivery.send(wire, Some(&response), body, progress),
+            Body::Tunnel(far) => {
+                self.open.add(far);
+                wire.send(Some(&response), &[], false)?;
+                tunnel::carry(wire, far, &reader.take_ahead(), &mut delivery, progress)
+            }
+        }
     }
 
-    fn respond(&self, request: &Request, reader: &mut Reader, wire: &mut Wire) -> io::Result<()> {
-        let number = self.log.push(self.access(request));
+    /// Notes a request, and waits where a fault holds back all of its answer: the number in the log, the answer, and how it
+    /// leaves.
+    fn decide(
+        &self,
+        request: &Request,
+        http2: bool,
+    ) -> io::Result<(usize, Response, Delivery<'_>)> {
+        let number = self.log.push(Access { http2, ..self.access(request) });
         let (fault, ticket) = self.faults.of(request);
         match &fault {
             Some(Fault::Delay(time)) => self.faults.gate.pause(ticket, *time)?,
@@ -255,16 +311,7 @@ impl<S: Site> Shared<S> {
         }
         let response = self.response(request, fault.as_ref());
         self.log.update(number, |access| access.status = Some(response.status));
-        let mut delivery = Delivery::new(&self.faults.gate, ticket, fault.as_ref());
-        let progress = |sent| self.log.update(number, |access| access.sent = sent);
-        match &response.body {
-            Body::Bytes(body) => delivery.send(wire, response.head(), body, progress),
-            Body::Tunnel(far) => {
-                self.open.add(far);
-                io::Write::write_all(wire, &response.head())?;
-                tunnel::carry(wire, far, &reader.take_ahead(), &mut delivery, progress)
-            }
-        }
+        Ok((number, response, Delivery::new(&self.faults.gate, ticket, fault.as_ref())))
     }
 
     /// The answer of the site, or what a fault puts into its place.
@@ -283,6 +330,7 @@ impl<S: Site> Shared<S> {
     fn access(&self, request: &Request) -> Access {
         Access {
             method: request.method.clone(),
+            http2: false,
             target: request.target.clone(),
             host: request.header("Host").unwrap_or_default().to_owned(),
             sni: request.sni.clone(),
@@ -291,6 +339,21 @@ impl<S: Site> Shared<S> {
             status: None,
             sent: 0,
         }
+    }
+}
+
+impl<S: Site> Streams for Shared<S> {
+    fn respond(&self, request: &Request, stream: &mut Stream) -> io::Result<()> {
+        let (number, response, mut delivery) = self.decide(request, true)?;
+        let progress = |sent| self.log.update(number, |access| access.sent = sent);
+        match &response.body {
+            Body::Bytes(body) => delivery.send(stream, Some(&response), body, progress),
+            Body::Tunnel(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    fn pong(&self, peer: SocketAddr) {
+        self.pongs.push(peer);
     }
 }
 

@@ -14,6 +14,9 @@ use tempfile::TempDir;
 
 use super::fault::{Faults, TlsFault};
 
+/// The name of HTTP/2 in TLS.
+const HTTP2: &[u8] = b"h2";
+
 /// The certificate that a server shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Certificate {
@@ -107,6 +110,21 @@ fn with_loopback(names: &[&str]) -> Vec<String> {
 #[derive(Clone)]
 pub struct Tls {
     pub(super) config: Arc<ServerConfig>,
+}
+
+impl Tls {
+    /// Which also speaks HTTP/2 to clients that would rather (RFC 7301, RFC 9113 3.2).
+    pub(super) fn with_http2(&self) -> Self {
+        let mut config = ServerConfig::clone(&self.config);
+        config.alpn_protocols.insert(0, HTTP2.to_vec());
+        Self { config: Arc::new(config) }
+    }
+
+    /// Whether HTTP/2 will be chosen in this handshake.
+    pub(super) fn chooses_http2(&self, accepted: &Accepted) -> bool {
+        let mut offered = accepted.client_hello().alpn().into_iter().flatten();
+        self.config.alpn_protocols.iter().any(|ours| ours == HTTP2) && offered.any(|p| p == HTTP2)
+    }
 }
 
 /// A ClientHello as it came.

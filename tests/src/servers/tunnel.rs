@@ -46,6 +46,6 @@ fn copy_back(
         if count == 0 {
             return Ok(());
         }
-        delivery.send(wire, Vec::new(), buffer.get(..count).unwrap_or_default(), &progress)?;
+        delivery.send(wire, None, buffer.get(..count).unwrap_or_default(), &progress)?;
     }
 }

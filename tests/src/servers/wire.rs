@@ -8,6 +8,8 @@ use nix::libc::linger;
 use nix::sys::socket::{setsockopt, sockopt};
 use rustls::{ServerConnection, StreamOwned};
 
+use super::http::Response;
+
 /// A TCP connection that a server can shut from outside of the thread that serves it.
 #[derive(Clone)]
 pub(super) struct Socket(pub(super) Arc<TcpStream>);
@@ -36,9 +38,32 @@ impl Write for Socket {
     }
 }
 
+/// The way of a response: a connection in HTTP/1.1, one stream of a connection in HTTP/2.
+pub(super) trait Way {
+    /// Sends a head, where there is one, and a piece of the body, in one write: apart, the second would wait for the delayed
+    /// ACK of the first. `last` tells that the body ends here.
+    fn send(&mut self, head: Option<&Response>, piece: &[u8], last: bool) -> io::Result<()>;
+
+    /// The connection's next close sends a RST.
+    fn reset_on_close(&self) -> io::Result<()>;
+}
+
 pub(super) enum Wire {
     Plain(Socket),
     Tls(Box<StreamOwned<ServerConnection, Socket>>),
+}
+
+impl Way for Wire {
+    fn send(&mut self, head: Option<&Response>, piece: &[u8], _last: bool) -> io::Result<()> {
+        let mut bytes = head.map(Response::head).unwrap_or_default();
+        bytes.extend_from_slice(piece);
+        self.write_all(&bytes)?;
+        self.flush()
+    }
+
+    fn reset_on_close(&self) -> io::Result<()> {
+        self.socket().reset_on_close()
+    }
 }
 
 impl Wire {

@@ -4,6 +4,7 @@ mod certificates;
 mod direct;
 mod faults;
 mod healthy;
+mod http2;
 mod network;
 mod sums;
 mod tunnels;

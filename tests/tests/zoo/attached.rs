@@ -21,6 +21,7 @@ use nix::sys::signal::Signal;
 mod children;
 mod commands;
 mod connections;
+mod http2;
 mod idle;
 mod locks;
 mod names;

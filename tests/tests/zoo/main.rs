@@ -13,6 +13,7 @@ mod dead_disks;
 mod healthy;
 mod helpers;
 mod http;
+mod http2;
 mod locks;
 mod names;
 mod other_programs;
