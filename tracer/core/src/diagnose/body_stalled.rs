@@ -64,12 +64,13 @@ fn stalled(
         || format!("{} received", text::bytes(group.oldest.bytes_received())),
         |p| format!("{}{of} of the zip written", text::bytes(p.written)),
     );
+    let more = super::network::nothing(group.oldest);
     let part = if partial.is_some() { "sent part of a module" } else { "began to answer" };
     let summary = format!("{name} {part} and stopped {} ago.", scene.ago(since));
     let made = draft(scene, "body-stalled", group, summary)
         .confidence(confidence)
         .blocked(None, "read", Some(group.oldest.fd))
-        .seen(format!("{so_far}; then 0 bytes for {}", scene.exactly(since)), since, "snapshot")
+        .seen(format!("{so_far}; then {more} for {}", scene.exactly(since)), since, "snapshot")
         .limit(scene.no_limit(group.oldest.pid));
     let made = match partial.and_then(|p| p.module.clone()) {
         Some(module) if group.modules.is_empty() => made.modules(vec![module]),

@@ -42,6 +42,7 @@ fn silent(scene: &Scene<'_>, group: &super::network::Group<'_>) -> Finding {
         true => format!("{name} took a request {ago} ago and has not answered."),
         false => format!("data was sent to {name} {ago} ago and nothing came back."),
     };
+    let back = super::network::nothing(group.oldest);
     let what = if asked { "request" } else { "data" };
     let acked = match group.oldest.info() {
         Some(info) if info.unacked == 0 => "sent and acknowledged",
@@ -52,7 +53,7 @@ fn silent(scene: &Scene<'_>, group: &super::network::Group<'_>) -> Finding {
     let who = who.unwrap_or_default();
     let made = draft(scene, "http-silent", group, summary)
         .blocked(None, "read", Some(group.oldest.fd))
-        .seen(format!("{what} {acked}; 0 bytes back for {quiet}{who}"), since, "snapshot")
+        .seen(format!("{what} {acked}; {back} back for {quiet}{who}"), since, "snapshot")
         .limit(scene.no_limit(group.oldest.pid))
         .confidence(sure(group.oldest));
     let made = match &group.oldest.request {

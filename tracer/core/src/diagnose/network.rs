@@ -36,6 +36,11 @@ impl<'a> Group<'a> {
     }
 }
 
+/// What came of that which is waited for.
+pub(super) fn nothing(connection: &Connection) -> &'static str {
+    if connection.before_pings.is_some() { "nothing but PINGs" } else { "0 bytes" }
+}
+
 /// A run that ends leaves attempts and requests behind that had no time to be answered: go dials once more than it needs to.
 /// TCP itself gives an answer a second before it asks again (RFC 6298, 2.1).
 fn matters(scene: &Scene<'_>, connection: &Connection) -> bool {

@@ -209,8 +209,15 @@ fn awaited_host(scene: &Scene<'_>, connection: &Connection) -> Option<String> {
         return None;
     }
     let by_url = || url::Url::parse(awaited.url.as_ref()?).ok()?.host_str().map(str::to_owned);
-    let dialled = awaited.host.as_ref().and_then(|host| host.rsplit_once(':'));
-    dialled.map(|(host, _)| host.to_owned()).or_else(by_url)
+    awaited.host.as_deref().map(|host| without_port(host).to_owned()).or_else(by_url)
+}
+
+/// `proxy.example.com:443` and `[2001:db8::1]:443` without their ports; a name or an address alone stays as it is.
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, _)) if name.ends_with(']') || !name.contains(':') => name,
+        _ => host,
+    }
 }
 
 /// Whether a web proxy is set.

@@ -48,6 +48,8 @@ enum Kind {
     Number(&'static str),
     /// A pointer.
     Address(&'static str),
+    /// A pointer to a structure with a pointer at this offset.
+    AddressAt(u64, &'static str),
     /// A pointer to a structure with a string at this offset.
     TextAt(u64, &'static str),
     /// A pointer to a structure with an int at this offset.
@@ -62,6 +64,8 @@ enum Kind {
     Request { behind: bool },
     /// `*http.persistConn`.
     PersistConn,
+    /// `*tls.Conn`.
+    TlsConn,
     /// `*exec.Cmd`.
     Command,
 }
@@ -148,7 +152,7 @@ const KNOWN: &[(&str, &[Kind])] = &[
     ("net.(*netFD).connect", &[NumberAt(FD_SYSFD, "fd"), Rest]),
     ("crypto/tls.(*Conn).handshakeContext", &[CONNECTION, CTX]),
     ("crypto/tls.(*Conn).clientHandshake", &[CONNECTION, CTX]),
-    ("crypto/tls.(*Conn).Read", &[CONNECTION, Skip(3)]),
+    ("crypto/tls.(*Conn).Read", &[TlsConn, Skip(3)]),
     ("net/http.(*Transport).roundTrip", &[Skip(1), Request { behind: false }]),
     ("net/http.(*Transport).dialConn", &[Skip(1), CTX, Url("proxy"), Text("scheme"), Text("address"), Skip(1)]),
     ("net/http.(*persistConn).roundTrip", &[PersistConn, Request { behind: true }]),
@@ -160,6 +164,9 @@ const KNOWN: &[(&str, &[Kind])] = &[
     ("net/http.(*http2ClientConn).readLoop", &[CONNECTION]),
     ("net/http/internal/http2.(*ClientConn).roundTrip", &[CONNECTION, Rest]),
     ("net/http/internal/http2.(*ClientConn).readLoop", &[CONNECTION]),
+    // A stream begins with its connection.
+    ("net/http.http2transportResponseBody.Read", &[AddressAt(0, "connection"), Skip(3)]),
+    ("net/http/internal/http2.transportResponseBody.Read", &[AddressAt(0, "connection"), Skip(3)]),
     ("os/exec.(*Cmd).Start", &[Command]),
     ("os/exec.(*Cmd).Wait", &[Command]),
     ("os/exec.(*Cmd).awaitGoroutines", &[Command, Rest]),
@@ -221,6 +228,10 @@ fn meaning(pages: &Pages<'_>, kind: Kind, words: &[Option<u64>]) -> Vec<Meaning>
         (Address(name), [Some(word)]) if *word != 0 => {
             Some(Meaning { name, value: Value::Address(*word) })
         }
+        (AddressAt(offset, name), [Some(at)]) => {
+            let address = at.checked_add(offset).and_then(|at| pages.word(at));
+            named(name, address.filter(|address| *address != 0).map(Value::Address))
+        }
         (TextAt(offset, name), [Some(at)]) => {
             text(name, at.checked_add(offset).and_then(|at| string_at(pages, at)))
         }
@@ -239,6 +250,7 @@ fn meaning(pages: &Pages<'_>, kind: Kind, words: &[Option<u64>]) -> Vec<Meaning>
             return at.map_or_else(Vec::new, |at| request(pages, at));
         }
         (PersistConn, [Some(at)]) => return persist_conn(pages, *at),
+        (TlsConn, [Some(at)]) => return tls_conn(pages, *at),
         (Command, [Some(at)]) => return command(pages, *at),
         _ => None,
     };
@@ -317,6 +329,20 @@ fn persist_conn(pages: &Pages<'_>, at: u64) -> Vec<Meaning> {
     let address = at.checked_add(56).and_then(|at| string_at(pages, at)).filter(is_address);
     let address = address.map(|text| Value::Text(redact::text(&text).into_owned()));
     [named("connection", connection), named("address", address)].into_iter().flatten().collect()
+}
+
+/// `tls.Conn`: config at 80, and there ServerName at 128: the name that was dialled, also where it is an address, which SNI does
+/// not carry (net/http's `cloneTLSConfig` in addTLS). Before Go 1.21 there is a small number at 80.
+fn tls_conn(pages: &Pages<'_>, at: u64) -> Vec<Meaning> {
+    let connection = (at != 0).then_some(Value::Address(at));
+    let config = at.checked_add(80).and_then(|at| pages.word(at));
+    let name = config.and_then(|at| string_at(pages, at.checked_add(128)?));
+    let is_name = |name: &String| {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._:".contains(&b);
+        !name.is_empty() && name.len() <= 253 && name.bytes().all(plain)
+    };
+    let host = name.filter(is_name).map(|name| Value::Text(redact::text(&name).into_owned()));
+    [named("connection", connection), named("host", host)].into_iter().flatten().collect()
 }
 
 /// `exec.Cmd`: Path at 0, Args at 16, Dir at 64.

@@ -25,7 +25,7 @@ const READ_LOOPS: &[&str] = &[
     "net/http.(*http2ClientConn).readLoop",
     "net/http/internal/http2.(*ClientConn).readLoop",
 ];
-/// Of HTTP/2 a body is read from a buffer, and the goroutine does not know the connection.
+/// The functions that read a body of HTTP/2: from a buffer, and not at the connection.
 const BODIES_OF_HTTP2: &[&str] = &[
     "net/http.http2transportResponseBody.Read",
     "net/http.(*http2transportResponseBody).Read",
@@ -65,7 +65,7 @@ pub struct Awaited {
     pub url: Option<String>,
     /// The URL that was asked for at first, where a redirect led from there to another host.
     pub redirected_from: Option<String>,
-    /// The host and port that were dialled, or the name that is looked up.
+    /// The host and port that were dialled, or the name alone: of a look-up, or as TLS knows it.
     pub host: Option<String>,
     /// What for: `path@version`, or the path where the version is not known.
     pub modules: Vec<String>,
@@ -158,30 +158,50 @@ fn read_loop(go: &GoRuntime, reader: &Goroutine) -> Option<Awaited> {
     let object = object(reader, READ_LOOPS);
     let requests: Vec<&Goroutine> =
         go.goroutines.iter().filter(|g| ROUND_TRIPS.iter().any(|f| g.is_in(f))).collect();
-    let of_this: Vec<&Goroutine> = match object {
-        Some(object) => requests
-            .iter()
-            .filter(|g| self::object(g, ROUND_TRIPS) == Some(object))
-            .copied()
-            .collect(),
-        None => Vec::new(),
-    };
+    let mut of_this: Vec<&Goroutine> = requests
+        .iter()
+        .filter(|g| object.is_some() && self::object(g, ROUND_TRIPS) == object)
+        .copied()
+        .collect();
+    let is_http2 = !reader.is_in("net/http.(*persistConn).readLoop");
+    let bodies = if is_http2 { bodies_of_http2(go, object) } else { Some(Vec::new()) };
+    let what = if of_this.is_empty() { Await::Body } else { Await::Response };
+    of_this.extend(bodies.iter().flatten());
     if let Some(first) = of_this.first() {
-        return Some(several(first, Await::Response, &of_this));
+        return Some(named(several(first, what, &of_this), reader));
     }
     // Whose connection is not known may wait at this one.
     let strays = requests.iter().any(|g| self::object(g, ROUND_TRIPS).is_none());
-    if object.is_none() && !requests.is_empty() || strays {
+    if object.is_none() && !requests.is_empty() || strays || bodies.is_none() {
         return None;
     }
-    let is_http2 = !reader.is_in("net/http.(*persistConn).readLoop");
-    let bodies: Vec<&Goroutine> =
-        go.goroutines.iter().filter(|g| BODIES_OF_HTTP2.iter().any(|f| g.is_in(f))).collect();
-    match bodies.first().filter(|_| is_http2) {
-        Some(first) if connections_of_http2(go) == 1 => Some(several(first, Await::Body, &bodies)),
-        Some(_) => None,
-        None => Some(own(reader, Await::Idle)),
+    Some(named(own(reader, Await::Idle), reader))
+}
+
+/// Who reads a body of HTTP/2 that comes on this connection; none where that is not known of one of them.
+fn bodies_of_http2(go: &GoRuntime, connection: Option<u64>) -> Option<Vec<&Goroutine>> {
+    let all = go.goroutines.iter().filter(|g| BODIES_OF_HTTP2.iter().any(|f| g.is_in(f)));
+    if connections_of_http2(go) == 1 {
+        return Some(all.collect());
     }
+    let mut known = Vec::new();
+    let mut strays = false;
+    for goroutine in all {
+        match object(goroutine, BODIES_OF_HTTP2) {
+            Some(of) if Some(of) == connection => known.push(goroutine),
+            Some(_) if connection.is_some() => {}
+            _ => strays = true,
+        }
+    }
+    (!strays || !known.is_empty()).then_some(known)
+}
+
+/// With the name that the connection was dialled for, where TLS knows it.
+fn named(mut awaited: Awaited, reader: &Goroutine) -> Awaited {
+    let tls = reader.calls.iter().find(|call| call.function == "crypto/tls.(*Conn).Read");
+    let host = || tls.and_then(|call| call.text("host")).map(str::to_owned);
+    awaited.host = awaited.host.or_else(host);
+    awaited
 }
 
 fn connections_of_http2(go: &GoRuntime) -> usize {

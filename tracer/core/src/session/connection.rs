@@ -39,7 +39,9 @@ pub struct Connection {
     pub response: Option<Response>,
     /// The newest counters, and when they were read.
     pub tcp: Option<(Nanos, TcpSample)>,
-    /// When bytes were last seen to arrive.
+    /// The counters before there were only PINGs of HTTP/2, where some came since, and when they were read.
+    pub before_pings: Option<(Nanos, TcpInfo)>,
+    /// When bytes were last seen to arrive, besides PINGs.
     pub received_at: Option<Nanos>,
     /// A read error: `ECONNRESET`, ...
     pub read_error: Option<(Nanos, String)>,
@@ -201,13 +203,15 @@ impl Connection {
         if self.is_tunnel() && info.bytes_received < 400 {
             return Phase::Handshake;
         }
+        let info = self.before_pings.as_ref().map_or(info, |(_, before)| before);
         if asked_last(info) { Phase::Response } else { Phase::Receiving }
     }
 
-    /// What goroutines wait for on it, where they were read and nothing has come since.
+    /// What goroutines wait for on it, where they were read and nothing but PINGs has come since.
     pub fn awaited(&self) -> Option<&Awaited> {
         let known = self.known.as_ref()?;
-        (self.bytes_received() == known.received).then_some(&known.awaited)
+        let words = self.before_pings.map_or(self.bytes_received(), |(_, i)| i.bytes_received);
+        (words..=self.bytes_received()).contains(&known.received).then_some(&known.awaited)
     }
 
     /// Whether the first request was a CONNECT to a web proxy.
@@ -259,17 +263,23 @@ impl Connection {
         }
     }
 
-    /// When data was last sent, by TCP's own clock.
+    /// When data was last sent, by TCP's own clock. PINGs do not count.
     pub fn last_sent(&self) -> Option<Nanos> {
-        let (t, sample) = self.tcp.as_ref()?;
-        Some(t.since(Nanos::from_millis(sample.tcp.last_data_sent_ms.into())))
+        let (t, info) = self.last_words()?;
+        Some(t.since(Nanos::from_millis(info.last_data_sent_ms.into())))
     }
 
-    /// When data was last received, by TCP's own clock; none if there never was any.
+    /// When data was last received, by TCP's own clock; none if there never was any. PINGs do not count.
     pub fn last_received(&self) -> Option<Nanos> {
-        let (t, sample) = self.tcp.as_ref()?;
-        (sample.tcp.bytes_received > 0)
-            .then(|| t.since(Nanos::from_millis(sample.tcp.last_data_received_ms.into())))
+        let (t, info) = self.last_words()?;
+        (info.bytes_received > 0)
+            .then(|| t.since(Nanos::from_millis(info.last_data_received_ms.into())))
+    }
+
+    /// Counters that no PING has touched, or the newest.
+    fn last_words(&self) -> Option<(Nanos, TcpInfo)> {
+        let newest = || self.tcp.as_ref().map(|(t, sample)| (*t, sample.tcp));
+        self.before_pings.or_else(newest)
     }
 }
 
@@ -408,6 +418,7 @@ impl Session {
             request: None,
             response: None,
             tcp: None,
+            before_pings: None,
             received_at: None,
             read_error: None,
             closed: None,
@@ -493,8 +504,10 @@ impl Session {
 
     fn take_counters(&mut self, t: Nanos, tcp: &TcpSample) {
         self.reopen(tcp);
+        let before_pings = self.movement.before_pings(tcp.inode);
         let Some(c) = self.open_connection(Pid(0), Some(tcp.inode)) else { return };
-        if tcp.tcp.bytes_received > c.bytes_received() {
+        c.before_pings = before_pings;
+        if tcp.tcp.bytes_received > c.bytes_received() && before_pings.is_none() {
             c.received_at = Some(t);
         }
         if tcp.state == "ESTABLISHED" {

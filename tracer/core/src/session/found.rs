@@ -22,6 +22,8 @@ impl Session {
         let processes = || snapshot.processes.iter().filter(unseen);
         let mut found: Vec<_> = processes().flat_map(|p| connections(t, p, snapshot)).collect();
         for connection in &mut found {
+            let socket = connection.socket;
+            connection.before_pings = socket.and_then(|inode| self.movement.before_pings(inode));
             let same = |c: &&Connection| {
                 c.pid == connection.pid && c.socket == connection.socket && !c.is_established()
             };
@@ -106,6 +108,7 @@ fn connection(t: Nanos, process: &ProcessState, fd: Fd, socket: &Socket) -> Opti
         request: None,
         response: None,
         tcp: Some((t, sample)),
+        before_pings: None,
         received_at: None,
         read_error: None,
         closed: None,

@@ -11,6 +11,7 @@ mod lookup;
 mod movement;
 mod output;
 mod process;
+mod traffic;
 mod work;
 
 pub use body::{Bodies, Body};

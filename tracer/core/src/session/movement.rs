@@ -1,10 +1,11 @@
 //! What moves, and what is a stall: here and nowhere else.
 //!
 //! Moving is: bytes received on any socket, sent bytes newly acknowledged, a lock obtained, a process started or ended, files
-//! growing, CPU time. Repeated questions and SYNs are not moving. The clock is kept for each go command of the tree, and for
+//! growing, CPU time. Repeated questions, SYNs, and the PINGs of HTTP/2 are not moving. The clock is kept for each go command of the tree, and for
 //! the command itself, so that a busy sibling hides nothing.
 
 use super::Session;
+use super::traffic::Traffic;
 use crate::event::{
     Event, ProcessRole, ProcessSample, Sample, Snapshot, TcpInfo, TlsReply, Transport, What,
 };
@@ -28,8 +29,7 @@ pub struct Movement {
     last: BTreeMap<Pid, Nanos>,
     /// When each was last continued after a stop.
     continued: BTreeMap<Pid, Nanos>,
-    received: HashMap<Inode, u64>,
-    acked: HashMap<Inode, u64>,
+    traffic: HashMap<Inode, Traffic>,
     processes: HashMap<Pid, (Nanos, ProcessSample)>,
 }
 
@@ -37,6 +37,11 @@ impl Movement {
     /// When `pid`, or something below it, last moved.
     pub fn last_moved(&self, pid: Pid) -> Nanos {
         self.last.get(&pid).copied().unwrap_or_default()
+    }
+
+    /// The counters of a socket before there were only PINGs, where some came since.
+    pub(super) fn before_pings(&self, socket: Inode) -> Option<(Nanos, TcpInfo)> {
+        self.traffic.get(&socket)?.before_pings()
     }
 
     /// Since when `pid` could have moved and did not: a suspended command gets its whole time again.
@@ -128,8 +133,7 @@ pub(super) fn note(session: &mut Session, event: &Event) {
             session.moved(pid, event.t);
         }
         if let Some(socket) = socket {
-            session.movement.received.remove(&socket);
-            session.movement.acked.remove(&socket);
+            session.movement.traffic.remove(&socket);
         }
         return;
     }
@@ -228,16 +232,10 @@ fn counted(session: &mut Session, t: Nanos, inode: Inode, state: &str, info: &Tc
         || session.found_connections.iter().find(|c| c.socket == Some(inode)).map(|c| c.pid);
     let command = || (session.header.backend.name == "proc").then(|| session.root());
     let owner = known.map(|c| c.pid).or_else(found).or_else(command);
-    let received = grew(&mut session.movement.received, inode, info.bytes_received);
-    let acked = grew(&mut session.movement.acked, inode, info.bytes_acked);
-    if let (Some(pid), true) = (owner, received || acked || answered) {
+    let grew = session.movement.traffic.entry(inode).or_default().take(t, info);
+    if let (Some(pid), true) = (owner, grew || answered) {
         session.moved(pid, t);
     }
-}
-
-fn grew(counters: &mut HashMap<Inode, u64>, inode: Inode, value: u64) -> bool {
-    let before = counters.insert(inode, value).unwrap_or(0);
-    value > before
 }
 
 /// What a process, or a tree of them, used between two samples.

@@ -103,7 +103,13 @@ impl Engine {
         let Some(pid) = self.pid_of(thread).filter(|pid| pid.0 == thread.tid()) else { return };
         let Some(process) = self.processes.get(&pid).filter(|_| self.is_told(pid)) else { return };
         let open: Vec<(Fd, Inode)> = process.sockets.tcp().take(MAX_LAST).collect();
-        let connections = proc::tcp_counters(pid, open);
+        self.counters(thread, open);
+    }
+
+    /// Tells the counters of these sockets.
+    fn counters(&mut self, thread: &Stopped, sockets: Vec<(Fd, Inode)>) {
+        let Some(pid) = self.pid_of(thread) else { return };
+        let connections = proc::tcp_counters(pid, sockets);
         if !connections.is_empty() {
             let sample = Sample { connections, processes: Vec::new() };
             self.tell(pid, thread.id(), What::Sample(sample));
@@ -170,8 +176,15 @@ impl Engine {
         self.tell(pid, thread.id(), What::ConnectEnd { fd, socket: Some(socket), result });
     }
 
-    /// A connection stands: what is written first is worth seeing.
+    /// A connection stands: what is written first is worth seeing. Its counters give its own address, by which the kernel's word
+    /// of its end is told from that of another one to the same server: go dials once for each request that waits, and lets go of
+    /// those that it does not need.
     fn now_connected(&mut self, thread: &Stopped, fd: Fd) -> Next {
+        let Some(socket) = self.known(thread, fd) else { return Next::Run };
+        if socket.transport == Transport::Tcp && !socket.is_resolver() {
+            let inode = socket.inode;
+            self.counters(thread, vec![(fd, inode)]);
+        }
         let Some(socket) = self.known(thread, fd) else { return Next::Run };
         let expect = match (socket.transport, socket.is_resolver()) {
             (Transport::Udp, true) => Expect::Question { stream: false },
