@@ -48,8 +48,6 @@ enum Kind {
     Number(&'static str),
     /// A pointer.
     Address(&'static str),
-    /// A pointer to a structure with a pointer at this offset.
-    AddressAt(u64, &'static str),
     /// A pointer to a structure with a string at this offset.
     TextAt(u64, &'static str),
     /// A pointer to a structure with an int at this offset.
@@ -64,6 +62,8 @@ enum Kind {
     Request { behind: bool },
     /// `*http.persistConn`.
     PersistConn,
+    /// `*pipe` of HTTP/2, the buffer of a response's body.
+    Http2Pipe,
     /// `*tls.Conn`.
     TlsConn,
     /// `*exec.Cmd`.
@@ -80,6 +80,10 @@ impl Kind {
         }
     }
 }
+
+/// Where a stream of HTTP/2 has the buffer of its body (`http2clientStream.bufPipe` in net/http's h2_bundle.go, since Go 1.27
+/// `clientStream.bufPipe` in net/http/internal/http2). The stream begins with its connection.
+const HTTP2_PIPE: u64 = 48;
 
 const CTX: Kind = Skip(2);
 const MODULE: Kind = Text("module");
@@ -164,9 +168,8 @@ const KNOWN: &[(&str, &[Kind])] = &[
     ("net/http.(*http2ClientConn).readLoop", &[CONNECTION]),
     ("net/http/internal/http2.(*ClientConn).roundTrip", &[CONNECTION, Rest]),
     ("net/http/internal/http2.(*ClientConn).readLoop", &[CONNECTION]),
-    // A stream begins with its connection.
-    ("net/http.http2transportResponseBody.Read", &[AddressAt(0, "connection"), Skip(3)]),
-    ("net/http/internal/http2.transportResponseBody.Read", &[AddressAt(0, "connection"), Skip(3)]),
+    ("net/http.(*http2pipe).Read", &[Http2Pipe, Skip(3)]),
+    ("net/http/internal/http2.(*pipe).Read", &[Http2Pipe, Skip(3)]),
     ("os/exec.(*Cmd).Start", &[Command]),
     ("os/exec.(*Cmd).Wait", &[Command]),
     ("os/exec.(*Cmd).awaitGoroutines", &[Command, Rest]),
@@ -228,9 +231,9 @@ fn meaning(pages: &Pages<'_>, kind: Kind, words: &[Option<u64>]) -> Vec<Meaning>
         (Address(name), [Some(word)]) if *word != 0 => {
             Some(Meaning { name, value: Value::Address(*word) })
         }
-        (AddressAt(offset, name), [Some(at)]) => {
-            let address = at.checked_add(offset).and_then(|at| pages.word(at));
-            named(name, address.filter(|address| *address != 0).map(Value::Address))
+        (Http2Pipe, [Some(at)]) => {
+            let connection = at.checked_sub(HTTP2_PIPE).and_then(|stream| pages.word(stream));
+            named("connection", connection.filter(|at| *at != 0).map(Value::Address))
         }
         (TextAt(offset, name), [Some(at)]) => {
             text(name, at.checked_add(offset).and_then(|at| string_at(pages, at)))

@@ -33,6 +33,10 @@ const BODIES_OF_HTTP2: &[&str] = &[
     "net/http/internal/http2.(*transportResponseBody).Read",
 ];
 
+/// The functions that read the buffer, and know the connection.
+const PIPES_OF_HTTP2: &[&str] =
+    &["net/http.(*http2pipe).Read", "net/http/internal/http2.(*pipe).Read"];
+
 /// What is waited for at a descriptor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Await {
@@ -187,7 +191,7 @@ fn bodies_of_http2(go: &GoRuntime, connection: Option<u64>) -> Option<Vec<&Gorou
     let mut known = Vec::new();
     let mut strays = false;
     for goroutine in all {
-        match object(goroutine, BODIES_OF_HTTP2) {
+        match object(goroutine, PIPES_OF_HTTP2) {
             Some(of) if Some(of) == connection => known.push(goroutine),
             Some(_) if connection.is_some() => {}
             _ => strays = true,

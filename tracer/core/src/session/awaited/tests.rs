@@ -97,3 +97,68 @@ fn a_request_to_another_host_than_the_one_asked_for_followed_a_redirect() {
     assert_eq!(from.as_deref(), Some("https://proxy.example.com/m/@v/v1.0.0.zip"));
     assert_eq!(asks("proxy.example.com"), None);
 }
+
+const PROXY: (i32, &str, &str) = (5, "0xc000", "proxy.example.com");
+const SUMS: (i32, &str, &str) = (8, "0xd000", "sum.example.com");
+
+/// Who reads a connection of HTTP/2.
+fn reads((fd, connection, host): (i32, &str, &str)) -> Goroutine {
+    let calls = vec![
+        call("crypto/tls.(*Conn).Read", &[("connection", "0xaaaa"), ("host", host)]),
+        call("net/http.(*http2ClientConn).readLoop", &[("connection", connection)]),
+    ];
+    goroutine(fd.unsigned_abs().into(), Some((fd, Direction::Read)), calls)
+}
+
+/// Who waits for a part of a response of HTTP/2, in `function`, for `module`.
+fn wants(function: &str, connection: &[(&str, &str)], module: &str) -> Goroutine {
+    let calls = vec![
+        call(function, connection),
+        call("net/http.http2transportResponseBody.Read", &[]),
+        call(
+            "cmd/go/internal/modfetch.(*proxyRepo).Zip",
+            &[("module", module), ("version", "v1.0.0")],
+        ),
+    ];
+    let is_body = function.ends_with("pipe).Read");
+    let calls = calls.into_iter().filter(|c| is_body || !c.function.contains("ResponseBody"));
+    goroutine(70, None, calls.collect())
+}
+
+const BODY: &str = "net/http.(*http2pipe).Read";
+const REQUEST: &str = "net/http.(*http2ClientConn).roundTrip";
+
+#[test]
+fn a_body_of_http2_comes_on_the_connection_of_its_stream() {
+    let of_proxy = || wants(BODY, &[("connection", "0xc000")], "example.com/m");
+    let all = || vec![reads(PROXY), reads(SUMS), of_proxy()];
+    let awaited = at(5, all());
+    assert_eq!((awaited.what, awaited.modules), (Await::Body, vec!["example.com/m@v1.0.0".into()]));
+    assert_eq!(awaited.host.as_deref(), Some("proxy.example.com"));
+    assert_eq!(at(8, all()).what, Await::Idle);
+}
+
+#[test]
+fn a_body_of_http2_whose_stream_is_not_known_may_come_on_any_connection() {
+    let both = vec![reads(PROXY), reads(SUMS), wants(BODY, &[], "example.com/m")];
+    let go = GoRuntime { goroutines: both, ..GoRuntime::default() };
+    assert_eq!(of(&go), BTreeMap::new());
+    let one = vec![reads(PROXY), wants(BODY, &[], "example.com/m")];
+    assert_eq!(at(5, one).what, Await::Body, "there is only this one");
+}
+
+#[test]
+fn a_connection_of_http2_is_waited_for_by_all_that_have_a_stream_on_it() {
+    let awaited = at(
+        5,
+        vec![
+            reads(PROXY),
+            reads(SUMS),
+            wants(BODY, &[("connection", "0xc000")], "example.com/a"),
+            wants(REQUEST, &[("connection", "0xc000")], "example.com/b"),
+            wants(REQUEST, &[("connection", "0xd000")], "example.com/c"),
+        ],
+    );
+    assert_eq!(awaited.what, Await::Response);
+    assert_eq!(awaited.modules, ["example.com/b@v1.0.0", "example.com/a@v1.0.0"]);
+}
