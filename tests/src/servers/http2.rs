@@ -1,8 +1,10 @@
 //! HTTP/2 (RFC 9113): one connection for many requests, each answered in a thread of its own.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Weak};
+use std::task::Poll;
 use std::thread;
 use std::time::Duration;
 
@@ -48,7 +50,8 @@ impl Http2 {
         streams: Arc<impl Streams>,
     ) -> io::Result<()> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(async {
+        let held = Arc::downgrade(&socket.0);
+        let result: io::Result<()> = runtime.block_on(async {
             socket.0.set_nonblocking(true)?;
             let tcp = tokio::net::TcpStream::from_std(socket.0.try_clone()?)?;
             let tls = StartHandshake::from_parts(accepted, tcp).into_stream(config).await?;
@@ -59,7 +62,7 @@ impl Http2 {
             }
             drive(&mut connection, move |request, head| {
                 let (streams, runtime) = (Arc::clone(&streams), Handle::current());
-                let (socket, sni) = (Arc::downgrade(&socket.0), sni.clone());
+                let (socket, sni) = (held.clone(), sni.clone());
                 move || {
                     let mut stream = Stream { socket, head: Some(head), body: None };
                     let request = runtime.block_on(read(request, peer, sni));
@@ -68,7 +71,11 @@ impl Http2 {
                 }
             })
             .await
-        })
+        });
+        match result {
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => socket.close(),
+            result => result,
+        }
     }
 }
 
@@ -84,7 +91,10 @@ where
     loop {
         tokio::select! {
             biased;
-            Some(broken) = failures.recv() => return Err(broken.error),
+            Some(broken) = failures.recv() => {
+                flush(connection).await;
+                return Err(broken.error);
+            }
             asked = connection.accept() => {
                 let Some(asked) = asked else { return Ok(()) };
                 let (request, respond_to) = asked.map_err(io::Error::other)?;
@@ -93,6 +103,18 @@ where
             }
         }
     }
+}
+
+/// Hands to the kernel what was sent. What is asked meanwhile is not answered any more.
+async fn flush(connection: &mut Connection<TlsStream<tokio::net::TcpStream>, Bytes>) {
+    let mut unanswered = Vec::new();
+    poll_fn(|context| {
+        while let Poll::Ready(Some(Ok(asked))) = connection.poll_accept(context) {
+            unanswered.push(asked);
+        }
+        Poll::Ready(())
+    })
+    .await;
 }
 
 /// Nobody listens any more when the connection has ended.

@@ -20,6 +20,14 @@ impl Socket {
         let now = linger { l_onoff: 1, l_linger: 0 };
         setsockopt(&*self.0, sockopt::Linger, &now).map_err(io::Error::from)
     }
+
+    /// Closes in good order: a socket that is closed with data unread sends a RST (RFC 2525 2.17), so what the client still says
+    /// is read until it closes too.
+    pub(super) fn close(mut self) -> io::Result<()> {
+        self.0.set_nonblocking(false)?;
+        self.0.shutdown(Shutdown::Write)?;
+        io::copy(&mut self, &mut io::sink()).map(drop)
+    }
 }
 
 impl Read for Socket {
