@@ -1,9 +1,12 @@
 //! Programs whose goroutines wait in every way there is, built in the ways that programs are built.
 
+use std::collections::HashMap;
+
 use anyhow::{Context, Result};
 use gmtrace_core::event::{GoRuntime, GoValue, Status};
 use gmtrace_tests::fixtures::{GoBuild, go_fixture};
 use gmtrace_tests::go::Go;
+use gmtrace_tests::processes::await_that;
 use nix::sys::signal::Signal;
 
 use crate::RELEASES;
@@ -74,4 +77,32 @@ fn in_c_and_back() -> Result<()> {
     with_c(&Go::linked_with_libc()?)?;
     with_c(&Go::find()?)?;
     RELEASES.iter().try_for_each(|release| with_c(&Go::version(release)?))
+}
+
+/// Found where it was before with nothing changed: five times at one place.
+fn comes_back(go: &Go, words: &str) -> Result<()> {
+    let command = go.project()?.command(&go_fixture(go, "spins", GoBuild::Plain)?, [words]);
+    let spins = command.spawn()?;
+    let mut found: HashMap<_, u32> = HashMap::new();
+    await_that("its goroutine is found as before", || {
+        let read = open(spins.pid().as_raw()).ok()?.read();
+        let runs = read.goroutines.iter().find(|g| g.id == 1 && g.is_in("main.main"))?;
+        let at = runs.interrupted?;
+        assert!(runs.is_in(&format!("main.{words}")), "{runs:?}");
+        let times = found.entry((at.pc, at.state)).or_default();
+        *times += 1;
+        (*times == 5).then_some(())
+    })
+    .with_context(|| format!("{words}: {found:?}"))?;
+    spins.kill().map(drop)
+}
+
+#[test]
+fn that_come_back_to_where_they_were() -> Result<()> {
+    RELEASES.iter().map(|release| Go::version(release)).chain([Go::find()]).try_for_each(|go| {
+        let go = go?;
+        comes_back(&go, "flag")
+            .and_then(|()| comes_back(&go, "channel"))
+            .with_context(|| go.says().unwrap_or_default())
+    })
 }

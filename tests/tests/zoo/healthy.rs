@@ -11,6 +11,7 @@ use gmtrace_tests::go::{GoCommand, Project};
 use gmtrace_tests::servers::{Fault, Modules};
 use gmtrace_tests::zoo;
 
+use super::other_programs::go_program;
 use super::parts::{download, project, proxy};
 
 #[test]
@@ -42,6 +43,26 @@ fn h4_every_response_is_slow() -> Result<()> {
     proxy.faults().always(Fault::Throttle(100_000));
     let project = project(&modules)?;
     zoo::watch(download(&project).proxy(&proxy.url()))?.succeeds()?.no_stall();
+    Ok(())
+}
+
+/// What computes for long is not taken for what spins, and what compiles least of all.
+#[test]
+fn a_program_computes() -> Result<()> {
+    let project = zoo::go()?.project()?;
+    for words in [&[][..], &["prints"]] {
+        let command = project.command(&go_program("computes")?, words.iter().copied());
+        zoo::watch(command)?.succeeds()?.no_stall();
+    }
+    Ok(())
+}
+
+#[test]
+fn go_compiles_for_long() -> Result<()> {
+    let project = zoo::go()?.project()?;
+    let cold = project.room().join("cold");
+    let build = project.go(["build", "net/http", "go/types"]).env("GOCACHE", cold);
+    zoo::watch(build)?.succeeds()?.no_stall();
     Ok(())
 }
 

@@ -1,10 +1,10 @@
-//! S12, S14, S15: programs that are not the go command, and others that leave it no CPU.
+//! S12 to S15: programs that are not the go command, and others that leave it no CPU.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use anyhow::Result;
-use gmtrace_tests::fixtures::fixture;
+use gmtrace_tests::fixtures::{GoBuild, fixture, go_fixture};
 use gmtrace_tests::processes::{await_read, below, process};
 use gmtrace_tests::zoo;
 use nix::unistd::Pid;
@@ -20,6 +20,34 @@ fn s12_a_go_program_waits_for_itself() -> Result<()> {
     assert_eq!(found.finding["blocked"]["goid"], 1, "{answer}");
     hang.stop()?.expect("goroutines-deadlocked");
     Ok(())
+}
+
+/// What gmtrace says of a program that spins in this way.
+fn spins(how: &str, function: &str) -> Result<()> {
+    let project = zoo::go()?.project()?;
+    let hang = zoo::watch(project.command(&go_program("spins")?, [how]))?;
+    let answer = hang.stalls()?;
+    let found = answer.expect("spinning").state("stalled").confidence("likely");
+    found.says(&format!("goroutine 1 runs in main.{function}, called by main.main"));
+    found.says(&format!("kill -QUIT {}", hang.command()?));
+    assert_eq!(found.finding["blocked"]["goid"], 1, "{answer}");
+    hang.stop()?.expect("spinning");
+    Ok(())
+}
+
+/// A program built by the Go of the scenarios, whose runtime it brings along.
+pub(crate) fn go_program(name: &str) -> Result<PathBuf> {
+    go_fixture(&zoo::go()?, name, GoBuild::Plain)
+}
+
+#[test]
+fn s13_a_go_program_waits_for_a_flag_in_a_loop() -> Result<()> {
+    spins("flag", "flag")
+}
+
+#[test]
+fn s13_a_go_program_polls_a_channel() -> Result<()> {
+    spins("channel", "channel")
 }
 
 #[test]

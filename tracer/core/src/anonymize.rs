@@ -65,6 +65,12 @@ impl Names {
             What::GoWork { items } => {
                 items.iter_mut().for_each(|item| item.module = self.module(&item.module));
             }
+            What::GoRunning(running) => {
+                running
+                    .goroutines
+                    .iter_mut()
+                    .for_each(|goroutine| self.goroutine(goroutine, false));
+            }
             What::Snapshot(snapshot) => self.snapshot(snapshot),
             What::Lost { what, why, .. } => {
                 *what = self.text(what);

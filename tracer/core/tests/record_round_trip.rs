@@ -33,6 +33,7 @@ fn goroutines() -> GoRuntime {
         parent: Some(1),
         created_by: Some("main.main".into()),
         system: true,
+        interrupted: Some(Interrupted { pc: u64::MAX, state: u64::MAX }),
         functions: vec!["main.main".into()],
         cut: true,
         calls: vec![GoCall { function: "f".into(), arguments: values.map(argument).to_vec() }],
@@ -44,6 +45,7 @@ fn goroutines() -> GoRuntime {
         parent: None,
         created_by: None,
         system: false,
+        interrupted: None,
         cut: false,
         calls: vec![],
         ..goroutine.clone()
@@ -169,6 +171,11 @@ fn every_kind() -> Vec<What> {
             ..GoSettings::default()
         })),
         What::GoWork { items: vec![GoWork { goid: 7, module: text(), step: GoStep::Fetch }] },
+        What::GoRunning(Box::new(GoRunning {
+            goroutines: goroutines().goroutines,
+            living: u64::MAX,
+            newest: u64::MAX,
+        })),
         What::Snapshot(Box::new(snapshot())),
         What::Lost { what: text(), count: 1, why: text() },
         What::Note { text: text() },
@@ -209,6 +216,7 @@ fn kind(what: &What) -> u8 {
         What::Unknown => 27,
         What::ProcessGone => 28,
         What::GoWork { .. } => 29,
+        What::GoRunning(_) => 30,
     }
 }
 
@@ -223,7 +231,7 @@ fn every_kind_survives() {
         assert!(!line.contains('\n'));
         assert_eq!(serde_json::from_str::<Record>(&line).unwrap(), record, "{line}");
     }
-    assert_eq!(kinds.len(), 30);
+    assert_eq!(kinds.len(), 31);
 }
 
 #[test]

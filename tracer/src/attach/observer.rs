@@ -42,9 +42,9 @@ pub struct Observer {
 }
 
 #[derive(Debug)]
-struct Request {
-    cause: SnapshotCause,
-    wants: SnapshotWants,
+enum Request {
+    Snapshot { cause: SnapshotCause, wants: SnapshotWants },
+    Running(Vec<Pid>),
 }
 
 impl Observer {
@@ -74,7 +74,16 @@ impl Observer {
         wants: SnapshotWants,
         bound: Duration,
     ) -> Option<Vec<Event>> {
-        self.requests.send(Request { cause, wants }).ok()?;
+        self.ask(Request::Snapshot { cause, wants }, bound)
+    }
+
+    /// What runs in those of `pids` that are Go programs; none where it does not come within `bound`.
+    pub fn running(&self, pids: Vec<Pid>, bound: Duration) -> Option<Vec<Event>> {
+        self.ask(Request::Running(pids), bound)
+    }
+
+    fn ask(&self, request: Request, bound: Duration) -> Option<Vec<Event>> {
+        self.requests.send(request).ok()?;
         self.readings.recv_timeout(bound).ok()
     }
 }
@@ -96,8 +105,14 @@ fn serve(
         return;
     }
     for request in requests {
-        let snapshot = reader.snapshot(request.cause, &request.wants);
-        if readings.send(reader.events(clock, snapshot, BOUND)).is_err() {
+        let events = match request {
+            Request::Snapshot { cause, wants } => {
+                let snapshot = reader.snapshot(cause, &wants);
+                reader.events(clock, snapshot, BOUND)
+            }
+            Request::Running(pids) => reader.running(clock, pids),
+        };
+        if readings.send(events).is_err() {
             return;
         }
     }
@@ -155,6 +170,14 @@ impl Reader {
         snapshot.processes.retain(|process| !self.own.contains(&process.pid));
         explain_unseen(&mut snapshot);
         snapshot
+    }
+
+    fn running(&self, clock: Clock, pids: Vec<Pid>) -> Vec<Event> {
+        let read = |pid| {
+            let what = What::GoRunning(Box::new(self.proc.running(pid)?));
+            Some(Event { t: clock.now(), pid, tid: pid.into(), what })
+        };
+        pids.into_iter().filter_map(read).collect()
     }
 
     /// What a reading says: what has begun and ended, whose settings are known by now, what has been used, and all that is true.

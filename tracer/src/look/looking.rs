@@ -29,6 +29,10 @@ const READING: Duration = Duration::from_secs(10);
 const AGAIN: Duration = Duration::from_secs(1);
 /// What has just begun when gmtrace comes has settled after this long.
 const SETTLE: Duration = Duration::from_millis(250);
+/// Between the two readings what runs in Go programs is read so often.
+const OFTEN: Duration = Duration::from_millis(20);
+/// Of so many of them.
+const BUSY: usize = 4;
 /// What may block is waited for this long.
 const BOUND: Duration = Duration::from_secs(1);
 
@@ -200,9 +204,20 @@ impl Running {
             return Some(over);
         }
         let since = self.watch.settled().unwrap_or_default();
-        let passed = Duration::from_nanos(self.clock.now().since(since).0);
-        pause(told, AGAIN.saturating_sub(passed));
-        self.read(SnapshotCause::Confirm)
+        loop {
+            let passed = Duration::from_nanos(self.clock.now().since(since).0);
+            let left = AGAIN.saturating_sub(passed);
+            let mut busy = self.watch.session.may_spin(self.clock.now());
+            busy.truncate(BUSY);
+            let pauses = if busy.is_empty() { left } else { left.min(OFTEN) };
+            if pause(told, pauses) || pauses == left {
+                return self.read(SnapshotCause::Confirm);
+            }
+            let Some(events) = self.observer.running(busy, READING) else {
+                return Some(Over::Silent);
+            };
+            self.take(events);
+        }
     }
 
     /// Reads, and says what there is to say; whether that was the last time.

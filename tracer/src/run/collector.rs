@@ -35,6 +35,8 @@ pub enum Request {
     },
     /// What these go commands work on.
     Work(Vec<Pid>),
+    /// What runs in these programs, where they are Go programs.
+    Running(Vec<Pid>),
 }
 
 /// The way to the collector.
@@ -77,6 +79,10 @@ fn serve(requests: &Receiver<Request>, clock: Clock, sink: &Sender<Event>) {
             Request::Work(pids) => {
                 let work = |pid| Some((pid, What::GoWork { items: proc.work(pid)? }));
                 pids.into_iter().filter_map(work).collect()
+            }
+            Request::Running(pids) => {
+                let running = |pid| Some((pid, What::GoRunning(Box::new(proc.running(pid)?))));
+                pids.into_iter().filter_map(running).collect()
             }
         };
         let t = clock.now();

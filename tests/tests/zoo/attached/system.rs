@@ -9,9 +9,10 @@ use gmtrace_tests::fixtures::fixture;
 use gmtrace_tests::lab;
 use gmtrace_tests::processes::{await_read, await_that};
 use gmtrace_tests::zoo;
+use nix::unistd::Pid;
 
 use crate::locks::Place;
-use crate::other_programs::Spinners;
+use crate::other_programs::{Spinners, go_program};
 
 #[test]
 fn s1_the_working_directory_lies_on_a_dead_disk() -> Result<()> {
@@ -53,6 +54,52 @@ fn s12_a_go_program_waits_for_itself() -> Result<()> {
     let found = answer.expect("goroutines-deadlocked").state("stalled").confidence("likely");
     found.says("chan receive, in main.main");
     assert_eq!(found.finding["blocked"]["goid"], 1, "{answer}");
+    Ok(())
+}
+
+/// A look at a Go program that has used two seconds of CPU time.
+fn look_at_busy(program: &Path, words: &[&str]) -> Result<zoo::Answer> {
+    let project = zoo::go()?.project()?;
+    let hang = zoo::hang(project.command(program, words.iter().copied()))?;
+    await_that("it uses a CPU", || (cpu_ticks(hang.pid())? >= 200).then_some(()))?;
+    let answer = hang.look()?;
+    hang.end()?;
+    Ok(answer)
+}
+
+/// CPU time in hundredths of a second: the fields `utime` and `stime` (proc_pid_stat(5)).
+fn cpu_ticks(pid: Pid) -> Option<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, fields) = stat.rsplit_once(") ")?;
+    let mut used = fields.split(' ').skip(11).take(2);
+    Some(used.next()?.parse::<u64>().ok()? + used.next()?.parse::<u64>().ok()?)
+}
+
+#[test]
+fn s13_a_go_program_waits_for_a_flag_in_a_loop() -> Result<()> {
+    let answer = look_at_busy(&go_program("spins")?, &["flag"])?;
+    let found = answer.expect("spinning").state("stalled").confidence("likely");
+    found.says("goroutine 1 runs in main.flag, called by main.main");
+    assert_eq!(found.finding["blocked"]["goid"], 1, "{answer}");
+    Ok(())
+}
+
+#[test]
+fn s13_a_go_program_polls_a_channel() -> Result<()> {
+    let answer = look_at_busy(&go_program("spins")?, &["channel"])?;
+    answer.expect("spinning").says("goroutine 1 runs in main.channel, called by main.main");
+    Ok(())
+}
+
+#[test]
+fn what_computes_works() -> Result<()> {
+    for (program, words) in
+        [("computes", &[][..]), ("computes", &["prints"]), ("spins", &["beside"])]
+    {
+        let answer = look_at_busy(&go_program(program)?, words)?;
+        assert_eq!(answer.timeline["verdict"]["state"], "ok", "{program} {words:?}: {answer}");
+        assert!(answer.stderr.contains(" works"), "{program} {words:?}: {answer}");
+    }
     Ok(())
 }
 

@@ -64,7 +64,7 @@ impl Names {
         }
     }
 
-    fn goroutine(&mut self, goroutine: &mut Goroutine, go: bool) {
+    pub(super) fn goroutine(&mut self, goroutine: &mut Goroutine, go: bool) {
         for function in goroutine.functions.iter_mut().chain(&mut goroutine.created_by) {
             *function = self.function(function, go);
         }

@@ -155,6 +155,7 @@ fn goroutines(s: &Secrets) -> GoRuntime {
         parent: None,
         created_by: Some(format!("net.{d}/x.f")),
         system: false,
+        interrupted: None,
         functions: [functions, own].concat(),
         cut: false,
         calls: vec![GoCall { function: format!("{}.Work", s.module), arguments }],

@@ -107,6 +107,7 @@ rules! {
     helper_silent = "helper-silent",
     child_waiting = "child-waiting",
     goroutines_deadlocked = "goroutines-deadlocked",
+    spinning = "spinning",
     starved = "starved",
     cache_corrupt = "cache-corrupt",
     modules_off = "modules-off",

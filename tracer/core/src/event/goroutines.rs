@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
-pub use crate::golang::{Direction, Status, WaitsFor};
+pub use crate::golang::{Direction, Interrupted, Status, WaitsFor};
 
 /// The most names of functions that are kept of one process, over all its goroutines.
 const MAX_NAMES: usize = 50_000;
@@ -61,7 +61,10 @@ pub struct Goroutine {
     /// Whether it belongs to Go's runtime and not to the program.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub system: bool,
-    /// The functions on its stack, innermost first, inlined ones too; none while it runs.
+    /// Where it was interrupted, while it runs and has done nothing but run since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interrupted: Option<Interrupted>,
+    /// The functions on its stack, innermost first, inlined ones too; while it runs, those of where it was interrupted, or none.
     pub functions: Vec<String>,
     /// Whether the stack goes on beyond these functions, or could not be followed to its end.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -161,6 +164,7 @@ fn goroutine(g: &golang::Goroutine, tids: &HashMap<i32, Tid>, names_left: &mut u
         parent: g.parent,
         created_by: g.created_by.as_deref().map(str::to_owned),
         system: g.system,
+        interrupted: g.interrupted,
         functions: functions.collect(),
         cut: kept < g.frames.len() || (!g.complete && !g.frames.is_empty()),
         calls: calls.map(call).collect(),

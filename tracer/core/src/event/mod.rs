@@ -372,6 +372,8 @@ pub enum What {
         /// Each goroutine that works on a module, at most 256.
         items: Vec<GoWork>,
     },
+    /// What runs in a Go program that uses a CPU and does nothing else.
+    GoRunning(Box<GoRunning>),
     /// What is true now.
     Snapshot(Box<Snapshot>),
     /// Something that was not seen.

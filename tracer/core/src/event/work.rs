@@ -18,6 +18,30 @@ pub struct GoWork {
     pub step: GoStep,
 }
 
+/// What runs in a Go program now.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct GoRunning {
+    /// The goroutines of the program that run or could, at most 256.
+    pub goroutines: Vec<Goroutine>,
+    /// How many of the program there are in all.
+    pub living: u64,
+    /// The highest of their numbers, which are given in order.
+    pub newest: u64,
+}
+
+/// What runs in a Go program; none where that could not be read as a whole.
+pub fn running(go: &GoRuntime) -> Option<GoRunning> {
+    let whole = go.unreadable.is_none() && go.partial.is_empty();
+    let own = || go.goroutines.iter().filter(|goroutine| !goroutine.system);
+    let runs =
+        |g: &&Goroutine| !matches!(g.status, Status::Waiting | Status::Syscall | Status::Leaked);
+    whole.then(|| GoRunning {
+        goroutines: own().filter(runs).take(MAX_WORK).cloned().collect(),
+        living: own().count() as u64,
+        newest: own().map(|goroutine| goroutine.id).max().unwrap_or(0),
+    })
+}
+
 /// A step of cmd/go on the way to a module.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]

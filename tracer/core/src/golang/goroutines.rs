@@ -86,6 +86,8 @@ pub(super) struct G {
     pub(super) created_at: Option<u64>,
     /// Its first function.
     pub(super) begins_at: Option<u64>,
+    /// The lower end of its stack.
+    pub(super) low: u64,
     pub(super) start: Start,
 }
 
@@ -99,7 +101,9 @@ impl G {
         let (low, high) = (word(G_STACK_LO)?, word(G_STACK_HI)?);
         let (sp, pc) = (word(G_SCHED_SP)?, word(G_SCHED_PC)?);
         let stacked = low < high && high - low <= MAX_STACK && (low..=high).contains(&sp);
-        let stackless = status.is_none() || status == Some(Status::Idle);
+        // gogo clears what was saved of the stack of the goroutine that it runs (runtime/asm_amd64.s).
+        let runs = status == Some(Status::Running) && sp == 0;
+        let stackless = status.is_none() || status == Some(Status::Idle) || runs;
         let id = word(layout.g_goid)?;
         if !address.is_multiple_of(8) || id >= 1 << 48 || !(stacked || stackless) {
             return None;
@@ -111,9 +115,9 @@ impl G {
         }
         let start = if in_syscall {
             let pc = word(layout.g_syscallpc)?;
-            Start { pc, sp: syscall_sp, lr: 0, in_syscall, end: high }
+            Start { pc, sp: syscall_sp, lr: 0, in_syscall, trapped: false, end: high }
         } else {
-            Start { pc, sp, lr: word(layout.g_sched_lr)?, in_syscall, end: high }
+            Start { pc, sp, lr: word(layout.g_sched_lr)?, in_syscall, trapped: false, end: high }
         };
         Some(G {
             address,
@@ -124,6 +128,7 @@ impl G {
             parent: layout.g_parent.and_then(word).filter(|parent| *parent != 0),
             created_at: layout.g_gopc.and_then(word).filter(|pc| *pc != 0),
             begins_at: layout.g_startpc.and_then(word).filter(|pc| *pc != 0),
+            low,
             start,
         })
     }

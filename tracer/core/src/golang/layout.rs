@@ -36,6 +36,13 @@ pub(super) struct Layout {
     pub(super) inlined_parent: u64,
 }
 
+impl Layout {
+    /// `m.gsignal`, which follows `m.procid` in every release.
+    pub(super) fn m_gsignal(&self) -> u64 {
+        self.m_procid + 8
+    }
+}
+
 /// The same in every release: `g.stack.lo`.
 pub(super) const G_STACK_LO: u64 = 0;
 pub(super) const G_STACK_HI: u64 = 8;

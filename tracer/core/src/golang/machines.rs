@@ -26,6 +26,8 @@ pub(super) struct M {
     pub(super) thread: Option<i32>,
     /// The address of the goroutine that it runs.
     pub(super) current: u64,
+    /// The address of the goroutine on whose stack it handles signals.
+    pub(super) gsignal: u64,
 }
 
 /// The Ms by address: those of the chain that begins at `runtime.allm`, and those that `others` name.
@@ -63,5 +65,6 @@ fn read(pages: &Pages<'_>, layout: &Layout, threads: &[i32], address: u64) -> Op
         // What is no thread of the process is no thread id.
         thread: thread.filter(|thread| threads.contains(thread)),
         current: word(layout.m_curg)?,
+        gsignal: word(layout.m_gsignal())?,
     })
 }

@@ -126,6 +126,11 @@ impl Place<'_> {
         self.is_in(&self.binary.code, address)
     }
 
+    pub(super) fn holds_variables(&self, address: u64) -> bool {
+        let places = [&self.binary.data, &self.binary.variables];
+        places.into_iter().any(|areas| self.is_in(areas, address))
+    }
+
     pub(super) fn is_loaded(&self, address: u64) -> bool {
         self.is_in(&self.binary.loaded, address)
     }

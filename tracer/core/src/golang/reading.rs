@@ -2,6 +2,7 @@
 
 use super::elf::Machine as Processor;
 use super::goroutines::{self, G, Status};
+use super::interrupted::{Interrupted, interrupted};
 use super::layout::{self, Layout};
 use super::machines::{self, M, Machine};
 use super::meaning::{self, Meaning};
@@ -84,7 +85,9 @@ pub struct Goroutine {
     pub system: bool,
     /// The descriptor it is parked for.
     pub waits_for: Option<WaitsFor>,
-    /// Its stack, innermost first.
+    /// Where it was interrupted, while it runs, and has done nothing but run since.
+    pub interrupted: Option<Interrupted>,
+    /// Its stack, innermost first; while it runs, that of where it was interrupted.
     pub frames: Vec<Frame>,
     /// Whether the stack was followed to its end.
     pub complete: bool,
@@ -183,10 +186,11 @@ impl<'p, 'a> Reader<'p, 'a> {
 
     fn goroutine(&self, g: &G, around: &Around<'_>) -> Option<Goroutine> {
         let status = g.status?;
-        let stack = match status {
-            Status::Running | Status::Copystack | Status::Idle => Stack::default(),
-            _ if self.frames_left.get() == 0 => Stack::default(),
-            _ => unwind(self.pages, &self.functions, self.processor(), g.start),
+        let (interrupted, stack) = match status {
+            _ if self.frames_left.get() == 0 => (None, Stack::default()),
+            Status::Running => self.interrupted(g, around),
+            Status::Copystack | Status::Idle => (None, Stack::default()),
+            _ => (None, unwind(self.pages, &self.functions, self.processor(), g.start)),
         };
         let name_at = |pc: u64| self.functions.at(pc).map(|function| Rc::clone(&function.name));
         let begins_with = g.begins_at.and_then(name_at);
@@ -203,9 +207,16 @@ impl<'p, 'a> Reader<'p, 'a> {
                 .and_then(|pc| name_at(pc.wrapping_sub(1))),
             system: begins_with.is_some_and(|name| is_system(&name)),
             waits_for: self.waits_for(g, &stack, around),
+            interrupted,
             frames: self.frames(&stack),
             complete: stack.complete,
         })
+    }
+
+    fn interrupted(&self, g: &G, around: &Around<'_>) -> (Option<Interrupted>, Stack) {
+        let m = around.ms.get(&g.m);
+        let found = m.and_then(|m| interrupted(self.pages, &self.place, &self.functions, g, m));
+        found.map_or_else(Default::default, |(interrupted, stack)| (Some(interrupted), stack))
     }
 
     fn processor(&self) -> Processor {

@@ -17,6 +17,8 @@ pub(super) struct Start {
     pub(super) lr: u64,
     /// Whether pc and sp were saved on the way into a system call.
     pub(super) in_syscall: bool,
+    /// Whether a signal interrupted it there.
+    pub(super) trapped: bool,
     /// The stack's upper end.
     pub(super) end: u64,
 }
@@ -46,7 +48,7 @@ pub(super) fn unwind(
 ) -> Stack {
     let mut stack = Stack::default();
     let mut unwinder =
-        Unwinder { pages, functions, machine, start, innermost: true, trapped: false };
+        Unwinder { pages, functions, machine, start, innermost: true, trapped: start.trapped };
     let mut next = Some(Registers { pc: start.pc, sp: start.sp, lr: start.lr });
     while let Some(at) = next.filter(|_| stack.calls.len() < MAX_FRAMES) {
         let Some((call, frame)) = unwinder.call(at) else { break };

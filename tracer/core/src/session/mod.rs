@@ -11,6 +11,7 @@ mod lookup;
 mod movement;
 mod output;
 mod process;
+mod spin;
 mod traffic;
 mod work;
 
@@ -21,6 +22,7 @@ pub use lookup::{Lookup, Question};
 pub use movement::{CPU_SHARE_THAT_MOVES, Movement, OLD_WAIT, WRITTEN_THAT_MOVES};
 pub use output::OutputTail;
 pub use process::Process;
+pub use spin::{RECURRENCES, Spin, Spinner};
 pub use work::Work;
 
 use crate::event::{
@@ -64,6 +66,8 @@ pub struct Session {
     pub locks: Vec<LockWait>,
     /// What go commands did for modules, oldest first.
     pub work: Vec<Work>,
+    /// What the running goroutines of Go programs were found at.
+    pub spins: BTreeMap<Pid, Spin>,
     /// Locks obtained at once are counted, not kept.
     pub locks_taken: u64,
     /// The modules whose version locks were asked for, as `path@version`, at most 100,000.
@@ -110,6 +114,7 @@ impl Session {
             lookups: Vec::new(),
             locks: Vec::new(),
             work: Vec::new(),
+            spins: BTreeMap::new(),
             locks_taken: 0,
             modules_locked: BTreeSet::new(),
             settings: BTreeMap::new(),
@@ -146,6 +151,7 @@ impl Session {
     pub fn apply(&mut self, event: &Event) {
         self.events += 1;
         self.now = self.now.max(event.t);
+        self.apply_spin(event);
         movement::note(self, event);
         self.apply_process(event);
         self.apply_connection(event);

@@ -1,7 +1,8 @@
 //! What moves, and what is a stall: here and nowhere else.
 //!
 //! Moving is: bytes received on any socket, sent bytes newly acknowledged, a lock obtained, a process started or ended, files
-//! growing, CPU time. Repeated questions, SYNs, and the PINGs of HTTP/2 are not moving. The clock is kept for each go command of the tree, and for
+//! growing, CPU time, but not that of a Go program that spins (`spin`). Repeated questions, SYNs, and the PINGs of HTTP/2 are not
+//! moving. The clock is kept for each go command of the tree, and for
 //! the command itself, so that a busy sibling hides nothing.
 
 use super::Session;
@@ -20,6 +21,12 @@ pub const CPU_SHARE_THAT_MOVES: f64 = 0.05;
 /// repeated DNS questions (60 bytes) and ClientHellos (1,532 bytes) are no movement.
 pub const WRITTEN_THAT_MOVES: u64 = 8 * 1024;
 
+/// A process that uses so much of a CPU, and has done nothing else for so long, may spin: its goroutines are worth a reading.
+const SPINS: (f64, Nanos) = (0.25, Nanos::from_secs(1));
+
+/// More than the goroutines that spin use: other threads work too.
+const MORE_THAN_SPINNING: f64 = 0.25;
+
 /// A single wait this old is spoken of even while others move.
 pub const OLD_WAIT: Nanos = Nanos::from_secs(30);
 
@@ -27,6 +34,10 @@ pub const OLD_WAIT: Nanos = Nanos::from_secs(30);
 #[derive(Debug, Default)]
 pub struct Movement {
     last: BTreeMap<Pid, Nanos>,
+    /// When each last did anything else than use a CPU.
+    acted: BTreeMap<Pid, Nanos>,
+    /// What each used of a CPU between the last two samples.
+    cpu: BTreeMap<Pid, f64>,
     /// When each was last continued after a stop.
     continued: BTreeMap<Pid, Nanos>,
     traffic: HashMap<Inode, Traffic>,
@@ -85,6 +96,31 @@ impl Session {
         None
     }
 
+    /// The share of a CPU that `pid` used between the last two samples.
+    pub fn cpu_share(&self, pid: Pid) -> f64 {
+        self.movement.cpu.get(&pid).copied().unwrap_or(0.0)
+    }
+
+    /// The processes that use a CPU and have done nothing else for a while, and those that are known to spin.
+    pub fn may_spin(&self, now: Nanos) -> Vec<Pid> {
+        let (share, long) = SPINS;
+        let acted = |pid: &Pid| self.movement.acted.get(pid).copied().unwrap_or_default();
+        let used = self.movement.cpu.iter().filter(|(_, cpu)| **cpu >= share);
+        used.map(|(pid, _)| *pid).filter(|pid| now.since(acted(pid)) >= long).collect()
+    }
+
+    /// Whether the CPU time that `pid` uses is that of goroutines which come to nothing.
+    fn only_spins(&self, pid: Pid, cpu: f64) -> bool {
+        let spinners = self.spin(pid).map_or(0, |spin| spin.goroutines.len());
+        spinners > 0 && cpu <= spinners as f64 + MORE_THAN_SPINNING
+    }
+
+    /// Marks `pid` and everything above it as moving, by something else than CPU time.
+    fn acted(&mut self, pid: Pid, t: Nanos) {
+        self.movement.acted.insert(pid, t);
+        self.moved(pid, t);
+    }
+
     /// Marks `pid` and everything above it as moving.
     fn moved(&mut self, pid: Pid, t: Nanos) {
         let mut at = pid;
@@ -105,6 +141,8 @@ pub(super) fn note(session: &mut Session, event: &Event) {
             session.moved(event.pid, event.t);
         }
         session.movement.last.remove(&event.pid);
+        session.movement.acted.remove(&event.pid);
+        session.movement.cpu.remove(&event.pid);
         session.movement.continued.remove(&event.pid);
         session.movement.processes.remove(&event.pid);
         return;
@@ -130,7 +168,7 @@ pub(super) fn note(session: &mut Session, event: &Event) {
         let (pid, socket) = (c.pid, c.socket);
         let open = c.closed.is_none();
         if open && sample.tcp.bytes_received > c.bytes_received() {
-            session.moved(pid, event.t);
+            session.acted(pid, event.t);
         }
         if let Some(socket) = socket {
             session.movement.traffic.remove(&socket);
@@ -146,7 +184,7 @@ pub(super) fn note(session: &mut Session, event: &Event) {
             What::ProcessStart { ppid, .. } => ppid,
             _ => event.pid,
         };
-        session.moved(mover, event.t);
+        session.acted(mover, event.t);
     }
 }
 
@@ -203,11 +241,18 @@ fn sampled(session: &mut Session, t: Nanos, sample: &Sample) {
         let before = session.movement.processes.insert(process.pid, (t, process.clone()));
         let Some((then, before)) = before else { continue };
         if !session.process(process.pid).is_some_and(super::Process::is_telemetry) {
-            used.push((process.pid, Used::between(&before, process, t.since(then))));
+            let mut own = Used::between(&before, process, t.since(then));
+            session.movement.cpu.insert(process.pid, own.cpu);
+            if session.only_spins(process.pid, own.cpu) {
+                own.cpu = 0.0;
+            }
+            used.push((process.pid, own));
         }
     }
     for (pid, own) in &used {
-        if own.moves() {
+        if own.grows() {
+            session.acted(*pid, t);
+        } else if own.moves() {
             session.moved(*pid, t);
         }
     }
@@ -234,7 +279,7 @@ fn counted(session: &mut Session, t: Nanos, inode: Inode, state: &str, info: &Tc
     let owner = known.map(|c| c.pid).or_else(found).or_else(command);
     let grew = session.movement.traffic.entry(inode).or_default().take(t, info);
     if let (Some(pid), true) = (owner, grew || answered) {
-        session.moved(pid, t);
+        session.acted(pid, t);
     }
 }
 
@@ -260,8 +305,12 @@ impl Used {
         Used { written: self.written.saturating_add(other.written), cpu: self.cpu + other.cpu }
     }
 
+    fn grows(self) -> bool {
+        self.written >= WRITTEN_THAT_MOVES
+    }
+
     fn moves(self) -> bool {
-        self.written >= WRITTEN_THAT_MOVES || self.cpu >= CPU_SHARE_THAT_MOVES
+        self.grows() || self.cpu >= CPU_SHARE_THAT_MOVES
     }
 }
 

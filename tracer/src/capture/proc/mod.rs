@@ -33,7 +33,7 @@ pub use threads::still_in_lock;
 pub use tree::everyone;
 
 use gmtrace_core::event::{
-    self, CgroupState, GoWork, KernelLock, ProcessState, Sample, Snapshot, SnapshotCause,
+    self, CgroupState, GoRunning, GoWork, KernelLock, ProcessState, Sample, Snapshot, SnapshotCause,
 };
 use gmtrace_core::units::Pid;
 use process::Seen;
@@ -147,6 +147,11 @@ impl Proc {
         // Without its descriptors it is not told which of them each waits for, and needs not be.
         let go = self.goroutines.read(pid, &[])?;
         go.unreadable.is_none().then(|| event::work(&go))
+    }
+
+    /// What runs in a Go program; nothing where that is not known.
+    pub fn running(&self, pid: Pid) -> Option<GoRunning> {
+        event::running(&self.goroutines.read(pid, &[])?)
     }
 
     fn read_goroutines(&self, process: &mut ProcessState, unseen: &mut Vec<String>) {

@@ -46,10 +46,18 @@ impl Running {
     /// Reads what go commands work on, while they do. At a stall a snapshot shows it, and more.
     pub(super) fn look_at_work(&mut self, now: Nanos) {
         let due = now.since(self.worked) >= WORK_EVERY && !self.sampling && self.asked.is_none();
-        if !due || self.options.no_sampler || self.watch.stalled_now().is_some() {
+        if !due || self.options.no_sampler {
             return;
         }
         self.worked = now;
+        let mut busy = self.watch.session.may_spin(now);
+        busy.truncate(WORKERS);
+        if !busy.is_empty() {
+            self.collector.ask(Request::Running(busy));
+        }
+        if self.watch.stalled_now().is_some() {
+            return;
+        }
         let mut workers = self.watch.session.go_commands();
         workers.truncate(WORKERS);
         if !workers.is_empty() {

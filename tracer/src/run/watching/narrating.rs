@@ -30,7 +30,9 @@ pub(super) fn event(event: &Event) {
     if tracing::enabled!(tracing::Level::DEBUG) {
         let Ok(record) = serde_json::to_string(event) else { return };
         match &event.what {
-            What::Sample(_) | What::GoWork { .. } | What::Snapshot(_) => trace!("{record}"),
+            What::Sample(_) | What::GoWork { .. } | What::GoRunning(_) | What::Snapshot(_) => {
+                trace!("{record}")
+            }
             _ => debug!("{record}"),
         }
     }

@@ -1,6 +1,6 @@
 //! Terminals, pipes, helpers, processes of this machine, and programs that are not go.
 
-use super::{ROOT, Run, codes};
+use super::{ROOT, Run, codes, commands};
 use crate::event::*;
 use crate::report::message::{Closing, Context, Offers, PREFIX, hint, stall};
 use crate::report::palette::Palette;
@@ -212,6 +212,7 @@ fn goroutine(id: u64, wait_reason: &str, functions: &[&str]) -> Goroutine {
         parent: None,
         created_by: None,
         system: false,
+        interrupted: None,
         functions: functions.iter().map(|&f| f.to_owned()).collect(),
         cut: false,
         calls: Vec::new(),
@@ -339,4 +340,42 @@ fn a_local_proxy_is_followed_to_what_it_waits_for_itself() {
     assert_eq!(codes(&nothing), ["http-silent"]);
     assert_eq!(nothing[0].peer.as_ref().and_then(|p| p.address.as_deref()), Some("127.0.0.1"));
     assert!(nothing[0].facts.iter().any(|f| f.label == "process"), "{:?}", nothing[0].facts);
+}
+
+/// A program that uses a CPU, and whose one goroutine that runs was found in these states, a second apart.
+fn uses_a_cpu(states: impl IntoIterator<Item = u64>) -> Vec<Finding> {
+    let mut run = Run::of("prog");
+    let runs = |state| Goroutine {
+        status: Status::Running,
+        tid: Some(Tid(101)),
+        wait_reason: None,
+        interrupted: Some(Interrupted { pc: 10, state }),
+        ..goroutine(1, "", &["main.wait", "main.main", "runtime.main"])
+    };
+    let sample = |cpu_ns| ProcessSample { pid: Pid(ROOT), cpu_ns, ..ProcessSample::default() };
+    let mut cpu = 0;
+    for state in states {
+        let goroutines = vec![runs(state)];
+        let running = GoRunning { goroutines, living: 2, newest: 5 };
+        cpu += 2_000_000_000;
+        run = run
+            .event(ROOT, What::GoRunning(Box::new(running)))
+            .event(0, What::Sample(Sample { processes: vec![sample(cpu)], connections: vec![] }));
+    }
+    let process =
+        ProcessState { state: 'R', ..sleeps(ROOT, 1, ProcessRole::Other, "prog", "futex") };
+    found(run, vec![process])
+}
+
+#[test]
+fn a_program_that_comes_back_to_where_it_was_spins() {
+    let told = uses_a_cpu([7; 8]);
+    assert_eq!(codes(&told), ["spinning"]);
+    assert_eq!(told[0].confidence, Confidence::Likely);
+    assert_eq!((told[0].blocked.goid, told[0].blocked.tid), (Some(1), Some(Tid(101))));
+    assert_eq!(commands(&told[0]), ["kill -QUIT 100"]);
+    let seen: Vec<&String> = told[0].facts[1..].iter().flat_map(|f| &f.lines).collect();
+    assert_eq!(seen[0], "goroutine 1 runs in main.wait, called by main.main");
+    assert!(seen[1].ends_with(", 7 times just as it had been before"), "{seen:?}");
+    assert_eq!(codes(&uses_a_cpu(0..8)), ["unknown"], "it computes");
 }

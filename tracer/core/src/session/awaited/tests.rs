@@ -23,6 +23,7 @@ fn goroutine(id: u64, parked: Option<(i32, Direction)>, calls: Vec<GoCall>) -> G
         parent: None,
         created_by: None,
         system: false,
+        interrupted: None,
         functions: calls.iter().map(|call| call.function.clone()).collect(),
         cut: false,
         calls,

@@ -239,6 +239,63 @@ fn cpu_time_moves_unless_it_is_that_of_timers_or_of_a_quota() {
     assert_eq!(run.moved(), 12, "10 %");
 }
 
+/// A reading of the program `pid`, whose one goroutine that runs was found in this state.
+fn runs(run: &mut Run, seconds: u64, pid: i32, state: u64) {
+    let goroutine = Goroutine {
+        id: 1,
+        status: Status::Running,
+        wait_reason: None,
+        tid: None,
+        waits_for: None,
+        parent: None,
+        created_by: None,
+        system: false,
+        interrupted: Some(Interrupted { pc: 10, state }),
+        functions: vec!["main.wait".into()],
+        cut: false,
+        calls: Vec::new(),
+    };
+    let running = GoRunning { goroutines: vec![goroutine], living: 1, newest: 1 };
+    run.at(seconds, pid, What::GoRunning(Box::new(running)));
+}
+
+#[test]
+fn cpu_time_of_a_program_that_spins_is_no_movement() {
+    let mut run = Run::new();
+    run.starts(200, GO, "prog", ProcessRole::Other);
+    let second = |run: &mut Run, n: u64, state: u64, cpus: u64| {
+        runs(run, 10 + n, 200, state);
+        run.uses(10 + n, 200, n * cpus * 1000, 0);
+    };
+    (0..10).for_each(|n| second(&mut run, n, 1, 1));
+    assert_eq!(run.session.may_spin(Nanos::from_secs(19)), [Pid(200)]);
+    assert_eq!(run.moved(), 13, "from the fourth recurrence on it is known");
+    (10..13).for_each(|n| second(&mut run, n, n, 1));
+    assert_eq!(run.moved(), 22, "it computes again");
+}
+
+#[test]
+fn more_cpu_time_than_that_of_those_that_spin_moves() {
+    let mut run = Run::new();
+    run.starts(200, GO, "prog", ProcessRole::Other);
+    for n in 0..10 {
+        runs(&mut run, 10 + n, 200, 1);
+        run.uses(10 + n, 200, n * 1500, 0);
+    }
+    assert_eq!(run.moved(), 19);
+}
+
+#[test]
+fn what_writes_or_is_idle_is_not_looked_at_for_spinning() {
+    let mut run = Run::new();
+    run.uses(10, GO, 0, 0);
+    run.uses(12, GO, 10, 0);
+    assert!(run.session.may_spin(Nanos::from_secs(12)).is_empty(), "it uses no CPU");
+    run.uses(14, GO, 2010, WRITTEN_THAT_MOVES);
+    assert!(run.session.may_spin(Nanos::from_secs(14)).is_empty(), "it has just written");
+    assert_eq!(run.session.may_spin(Nanos::from_secs(15)), [Pid(GO)]);
+}
+
 #[test]
 fn what_moves_below_a_go_command_moves_it() {
     let mut run = Run::new();
