@@ -121,7 +121,7 @@ fn n30_one_of_many_requests_is_not_answered() -> Result<()> {
 }
 
 #[test]
-fn n17_half_a_zip_comes() -> Result<()> {
+fn n19_one_of_many_streams_stalls_in_its_body() -> Result<()> {
     lab::isolated(|lab| {
         let place = Place::new(lab, Modules::generated(8, 100_000))?;
         place.proxy.faults().on("/m005/@v/v1.0.0.zip", Fault::BodyThenSilence(50_000));

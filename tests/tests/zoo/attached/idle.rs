@@ -1,9 +1,11 @@
-//! H7, L8: what waits for nothing that is overdue is no stall.
+//! H3, H4, H7, L8: what waits for nothing that is overdue is no stall.
+
+use std::time::Duration;
 
 use anyhow::Result;
 use gmtrace_tests::holder::make;
 use gmtrace_tests::local_proxy::LocalProxy;
-use gmtrace_tests::servers::Fault;
+use gmtrace_tests::servers::{Fault, Modules};
 use gmtrace_tests::zoo;
 
 use crate::locks::{Place, ZIP};
@@ -21,6 +23,32 @@ fn h7_a_server_with_kept_connections_is_idle() -> Result<()> {
     assert_eq!(answer.timeline["verdict"]["state"], "ok", "{answer}");
     assert!(answer.stderr.contains(" is idle: "), "{answer}");
     Ok(())
+}
+
+#[test]
+fn h3_every_response_is_late() -> Result<()> {
+    let modules = Modules::generated(200, 2_000);
+    works(&modules, Fault::Delay(Duration::from_millis(200)))
+}
+
+#[test]
+fn h4_every_response_is_slow() -> Result<()> {
+    works(&Modules::generated(4, 1_000_000), Fault::Throttle(100_000))
+}
+
+/// A download that goes on, slowly, is told as one that works.
+fn works(modules: &Modules, fault: Fault) -> Result<()> {
+    let proxy = proxy(modules)?;
+    proxy.faults().on("/@v/", fault);
+    let project = project(modules)?;
+    let goes_on = zoo::hang(download(&project).proxy(&proxy.url()))?;
+    proxy.wait_for(".zip")?;
+    let answer = goes_on.look()?;
+    answer.no_stall();
+    assert_eq!(answer.timeline["verdict"]["state"], "ok", "{answer}");
+    assert!(answer.stderr.contains(" works: it moved"), "{answer}");
+    proxy.faults().lift();
+    goes_on.succeeds()
 }
 
 /// The wait of the command is what is told, and not the lock files that nobody holds.

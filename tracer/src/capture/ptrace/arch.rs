@@ -2,6 +2,7 @@
 
 use super::sys;
 use super::tracee::Stopped;
+use nix::errno::Errno;
 
 /// A register set of PTRACE_GETREGSET (elf.h, `NT_*`).
 pub(super) type RegisterSet = libc::c_int;
@@ -65,4 +66,36 @@ fn position(tid: i32) -> Option<(i64, i64)> {
     let mut call = [0u64; 1];
     sys::registers(tid, NT_ARM_SYSTEM_CALL, &mut call).ok()?;
     Some((i64::from(*call.first()? as i32), result))
+}
+
+/// How many words the general registers have, and which of them is the first argument: rdi in struct user_regs_struct (sys/user.h).
+#[cfg(target_arch = "x86_64")]
+const GENERAL: (usize, usize) = (27, 14);
+/// How many words the general registers have, and which of them is the first argument: x0 in struct user_pt_regs (asm/ptrace.h).
+#[cfg(target_arch = "aarch64")]
+const GENERAL: (usize, usize) = (34, 0);
+
+/// The first argument of the system call that a stopped thread is in.
+pub(super) fn first_argument(thread: &Stopped) -> Option<u64> {
+    let mut words = [0u64; GENERAL.0];
+    sys::registers(thread.tid(), libc::NT_PRSTATUS, &mut words).ok()?;
+    words.get(GENERAL.1).copied()
+}
+
+/// Changes the first argument of the system call that a thread is about to make.
+pub(super) fn set_first_argument(thread: &Stopped, value: u64) -> Result<(), Errno> {
+    let mut words = [0u64; GENERAL.0];
+    sys::registers(thread.tid(), libc::NT_PRSTATUS, &mut words)?;
+    if let Some(word) = words.get_mut(GENERAL.1) {
+        *word = value;
+    }
+    sys::set_registers(thread.tid(), libc::NT_PRSTATUS, &words)
+}
+
+/// Gives a thread the first argument back that its call had. On aarch64 its register holds the call's result by then.
+pub(super) fn restore_first_argument(thread: &Stopped, value: u64) {
+    if cfg!(target_arch = "x86_64") {
+        // Gone: it was killed meanwhile.
+        _ = set_first_argument(thread, value);
+    }
 }

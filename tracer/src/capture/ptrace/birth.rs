@@ -40,6 +40,7 @@ impl Engine {
     /// A thread is making another. The child's own first stop tells the rest; only who its parent is may be gone by then.
     pub(super) fn birth(&mut self, thread: &Stopped) -> Result<Next, Gone> {
         let child = Tid(thread.event_message()? as i32);
+        self.is_maker_of(thread, child);
         if let Some(pid) = self.pid_of(thread)
             && !self.threads.contains_key(&child)
         {
@@ -146,6 +147,7 @@ impl Engine {
 
     /// Forgets a thread; a lock it waited for is over, one way or another.
     fn forget_thread(&mut self, tid: Tid) {
+        self.forget_hidden(tid);
         if let Some(call) = self.threads.remove(&tid).and_then(|thread| thread.call) {
             self.abandon(call, Some(KILLED));
         }

@@ -1,5 +1,6 @@
 //! The loop of the ptrace thread: wait, classify, decide, let go on. It blocks on nothing but wait4(2).
 
+use super::hidden::Hidden;
 use super::pending::PendingLocks;
 use super::plan::Plan;
 use super::process::{Process, Processes, Thread, Threads};
@@ -110,6 +111,8 @@ pub struct Engine {
     pub(super) threads: Threads,
     /// Parents of children whose first stop has not come yet.
     pub(super) births: HashMap<Tid, Pid>,
+    /// Children that were to be hidden.
+    pub(super) hidden: Hidden,
     /// Mounts that have granted a lock.
     pub(super) granting: HashSet<u64>,
     pub(super) next_lock: u64,
@@ -154,6 +157,7 @@ impl Engine {
             processes: HashMap::from([(command, process)]),
             threads: HashMap::from([(Tid(pid), Thread::new(command))]),
             births: HashMap::new(),
+            hidden: Hidden::default(),
             granting: HashSet::new(),
             next_lock: 0,
             windows: Vec::new(),
@@ -289,6 +293,7 @@ impl Engine {
         let tid = thread.id();
         if !self.threads.contains_key(&tid) {
             self.meet(tid);
+            self.is_newborn(&thread);
         }
         self.arrived(tid);
         // Gone: it was killed while it was looked at, and its end comes by itself. Should it be there all the same (a request that

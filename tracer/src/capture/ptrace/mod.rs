@@ -4,6 +4,7 @@
 mod arch;
 mod birth;
 mod engine;
+mod hidden;
 mod locks;
 mod memory;
 mod pending;

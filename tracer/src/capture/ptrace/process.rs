@@ -129,6 +129,8 @@ pub(super) enum Calling {
         /// Who reads.
         purpose: Purpose,
     },
+    /// clone(2) of a child that was to be hidden.
+    Clone,
     /// A lock.
     Lock {
         /// Its number among the pending ones.

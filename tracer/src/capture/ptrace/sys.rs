@@ -488,6 +488,16 @@ pub(crate) fn syscall_info(tid: i32) -> Result<RawSyscallInfo, Errno> {
     Ok(info)
 }
 
+/// PTRACE_SETREGSET from `words`.
+pub(crate) fn set_registers(tid: i32, set: arch::RegisterSet, words: &[u64]) -> Result<(), Errno> {
+    let mut vector = libc::iovec {
+        iov_base: words.as_ptr().cast_mut().cast::<c_void>(),
+        iov_len: std::mem::size_of_val(words),
+    };
+    // SAFETY: the kernel reads at most `iov_len` bytes from the words, and writes nothing to them.
+    unsafe { ptrace(libc::PTRACE_SETREGSET, tid, set as usize, &raw mut vector as usize) }.map(drop)
+}
+
 /// PTRACE_GETREGSET into `registers`.
 pub(crate) fn registers(tid: i32, set: arch::RegisterSet, words: &mut [u64]) -> Result<(), Errno> {
     let mut vector = libc::iovec {

@@ -5,7 +5,7 @@ use super::engine::{Engine, Next};
 use super::memory;
 use super::process::{Calling, InCall};
 use super::said::{KEPT, STDERR};
-use super::seccomp::{CLONE_UNTRACED, FOREIGN};
+use super::seccomp::FOREIGN;
 use super::tracee::{Entry, Gone, Stopped};
 use gmtrace_core::event::{KnownBy, What};
 use gmtrace_core::units::{Fd, Tid};
@@ -46,7 +46,7 @@ impl Engine {
         self.previous_call_is_over(thread.id());
         match entry.nr as c_long {
             libc::SYS_write | libc::SYS_writev => self.output(thread, &entry),
-            libc::SYS_clone | libc::SYS_clone3 => self.clone(thread, &entry),
+            libc::SYS_clone => self.clone_untraced(thread, entry),
             _ if !self.pid_of(thread).is_some_and(|pid| self.is_told(pid)) => {}
             libc::SYS_connect => self.connect(thread, entry),
             libc::SYS_flock => self.flock(thread, entry),
@@ -84,6 +84,10 @@ impl Engine {
             }
             Calling::Lock { id, mount } => {
                 self.lock_decided(id, mount, result);
+                Next::Run
+            }
+            Calling::Clone => {
+                self.cloned(thread);
                 Next::Run
             }
         }
@@ -180,24 +184,6 @@ impl Engine {
         let kept = bytes.get(..KEPT).unwrap_or(&bytes);
         let cut = kept.len() < bytes.len() || vector && size > memory::PIECES;
         self.said((pid, thread.id()), kept, cut, ends_line);
-    }
-
-    /// A clone(2) that hides its child from the tracer (CLONE_UNTRACED). The child keeps the filter, and its system calls will
-    /// fail (hard case 9). clone3(2) has its flags in memory.
-    fn clone(&mut self, thread: &Stopped, entry: &Entry) {
-        let [first, ..] = entry.args;
-        let flags = match entry.nr as c_long {
-            libc::SYS_clone3 => memory::word(thread.tid(), first).unwrap_or(0),
-            _ => first,
-        };
-        if flags & CLONE_UNTRACED == 0 {
-            return;
-        }
-        let why = "started with CLONE_UNTRACED: its connections and locks are not seen and fail with ENOSYS";
-        let lost = What::Lost { what: "child".into(), count: 1, why: why.into() };
-        if let Some(pid) = self.pid_of(thread) {
-            self.tell(pid, thread.id(), lost);
-        }
     }
 
     /// A system call of another ABI, told once for each number.
