@@ -109,6 +109,12 @@ impl Session {
         used.map(|(pid, _)| *pid).filter(|pid| now.since(acted(pid)) >= long).collect()
     }
 
+    /// Whether `pid`, or something below it, has done anything else than use a CPU since `t`.
+    pub fn has_acted(&self, pid: Pid, t: Nanos) -> bool {
+        let since = self.movement.acted.iter().filter(|(_, acted)| **acted > t);
+        since.map(|(pid, _)| *pid).any(|below| self.is_below(below, pid))
+    }
+
     /// Whether the CPU time that `pid` uses is that of goroutines which come to nothing.
     fn only_spins(&self, pid: Pid, cpu: f64) -> bool {
         let spinners = self.spin(pid).map_or(0, |spin| spin.goroutines.len());

@@ -133,11 +133,19 @@ impl Watch {
             (true, false) => {
                 format!("{who} did not move between two looks, and nothing explains it.")
             }
+            (false, true) if self.only_computes(pid) => format!(
+                "{who} works: it used a CPU between two looks, and did nothing else; no go command runs below it."
+            ),
             (false, true) => format!("{who} works; no go command runs below it."),
             (false, false) => format!(
                 "{who} is idle: it waits for nothing that is overdue; no go command runs below it."
             ),
         }
+    }
+
+    /// Whether it used a CPU since the first reading and did nothing else. It may compute, or go round in a loop.
+    fn only_computes(&self, pid: Pid) -> bool {
+        self.looks.first.is_some_and(|first| !self.session.has_acted(pid, first))
     }
 
     /// When the last of what moved since the first reading did; from then on a second reading has to wait.
