@@ -130,6 +130,12 @@ impl Connection {
         self.info().map_or(0, |i| i.bytes_received)
     }
 
+    /// Whether it was open at `t`, as far as is known. What was captured and what the kernel tells of its end come by two ways, and its
+    /// end may come first.
+    pub fn is_open_at(&self, t: Nanos) -> bool {
+        self.closed.is_none_or(|closed| closed >= t)
+    }
+
     /// Whether it goes to a resolver.
     pub fn is_dns(&self) -> bool {
         self.peer.port() == 53
@@ -334,19 +340,19 @@ impl Session {
     fn apply_first_bytes(&mut self, event: &Event) {
         match &event.what {
             What::TlsClientHello { socket, sni, size } => {
-                if let Some(c) = self.open_connection(event.pid, *socket) {
+                if let Some(c) = self.open_connection(event.t, event.pid, *socket) {
                     c.hello = Some(Hello { t: event.t, sni: sni.clone(), size: *size });
                     c.decided.get_or_insert((event.t, "ok".to_owned()));
                 }
             }
             What::TlsReply { socket, reply } => {
-                if let Some(c) = self.open_connection(event.pid, *socket) {
+                if let Some(c) = self.open_connection(event.t, event.pid, *socket) {
                     c.tls_reply = Some((event.t, reply.clone()));
                     c.received_at = Some(event.t);
                 }
             }
             What::HttpRequest { socket, method, url, proxy_authorization } => {
-                if let Some(c) = self.open_connection(event.pid, *socket) {
+                if let Some(c) = self.open_connection(event.t, event.pid, *socket) {
                     c.request = Some(Request {
                         t: event.t,
                         method: method.clone(),
@@ -357,7 +363,7 @@ impl Session {
                 }
             }
             What::HttpResponse { socket, status, content_length, content_type, location } => {
-                if let Some(c) = self.open_connection(event.pid, *socket) {
+                if let Some(c) = self.open_connection(event.t, event.pid, *socket) {
                     c.response = Some(Response {
                         t: event.t,
                         status: *status,
@@ -369,7 +375,7 @@ impl Session {
                 }
             }
             What::Read { socket, bytes, error, .. } => {
-                if let Some(c) = self.open_connection(event.pid, *socket) {
+                if let Some(c) = self.open_connection(event.t, event.pid, *socket) {
                     if bytes.is_some_and(|b| b > 0) {
                         c.received_at = Some(event.t);
                     }
@@ -397,7 +403,8 @@ impl Session {
             return;
         }
         // A second connect(2) on the same socket asks for the result of the first (connect(2), EALREADY).
-        if transport == Transport::Tcp && self.open_connection(event.pid, socket).is_some() {
+        if transport == Transport::Tcp && self.open_connection(event.t, event.pid, socket).is_some()
+        {
             return;
         }
         // The descriptor's number is in use again: what it was before is closed.
@@ -437,7 +444,7 @@ impl Session {
         let result = if result == "EISCONN" { "ok" } else { result };
         let open = self.connections.iter_mut().rev().find(|c| {
             c.pid == event.pid
-                && c.closed.is_none()
+                && c.is_open_at(t)
                 && if socket.is_some() { c.socket == socket } else { c.fd == fd }
         });
         if let Some(c) = open {
@@ -445,11 +452,17 @@ impl Session {
         }
     }
 
-    fn open_connection(&mut self, pid: Pid, socket: Option<Inode>) -> Option<&mut Connection> {
+    fn open_connection(
+        &mut self,
+        t: Nanos,
+        pid: Pid,
+        socket: Option<Inode>,
+    ) -> Option<&mut Connection> {
         let socket = socket?;
-        self.connections.iter_mut().rev().find(|c| {
-            c.socket == Some(socket) && c.closed.is_none() && (c.pid == pid || pid.0 == 0)
-        })
+        self.connections
+            .iter_mut()
+            .rev()
+            .find(|c| c.socket == Some(socket) && c.is_open_at(t) && (c.pid == pid || pid.0 == 0))
     }
 
     /// The connection that a socket's last counters are of, by its place: the one with that local address; else, of those whose
@@ -505,7 +518,8 @@ impl Session {
     fn take_counters(&mut self, t: Nanos, tcp: &TcpSample) {
         self.reopen(tcp);
         let before_pings = self.movement.before_pings(tcp.inode);
-        let Some(c) = self.open_connection(Pid(0), Some(tcp.inode)) else { return };
+        let open = self.open_connection(t, Pid(0), Some(tcp.inode));
+        let Some(c) = open.filter(|c| !c.exact) else { return };
         c.before_pings = before_pings;
         if tcp.tcp.bytes_received > c.bytes_received() && before_pings.is_none() {
             c.received_at = Some(t);

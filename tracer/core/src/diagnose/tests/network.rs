@@ -2,9 +2,9 @@
 
 use super::{ROOT, Run, codes};
 use crate::decode::sockaddr::Address;
-use crate::event::{Transport, What};
+use crate::event::{Event, TcpInfo, TcpSample, Transport, What};
 use crate::report::Role;
-use crate::units::{Fd, Inode, Nanos};
+use crate::units::{Fd, Inode, Nanos, Pid, Tid};
 
 const GET: &str =
     "go: example.com/lib@v1.4.2: Get \"https://proxy.example.com/example.com/lib/@v/v1.4.2.mod\": ";
@@ -44,6 +44,29 @@ fn a_time_out_of_tcp_is_none_of_dns() {
         .says(&format!("{GET}dial tcp 192.0.2.10:443: i/o timeout\n"))
         .ends(1);
     assert_eq!(codes(&found), ["unknown"]);
+}
+
+/// What was captured and what the kernel tells of a socket's end come by two ways.
+#[test]
+fn a_refusal_counts_though_the_end_of_its_socket_was_told_first() {
+    let (fd, socket) = (Fd(5), Some(Inode(7)));
+    let peer: std::net::SocketAddr = "192.0.2.10:443".parse().unwrap();
+    let connect =
+        What::Connect { fd, socket, transport: Transport::Tcp, peer: Address::Inet(peer) };
+    let ended = What::TcpClosed(TcpSample {
+        inode: Inode(0),
+        local: "192.0.2.1:40000".parse().unwrap(),
+        peer,
+        state: "CLOSE".into(),
+        tcp: TcpInfo::default(),
+    });
+    let mut run = Run::of("go mod download").event(ROOT, connect);
+    let refused_at = run.t;
+    run = run.event(0, ended);
+    let result = "ECONNREFUSED".into();
+    let what = What::ConnectEnd { fd, socket, result };
+    run.session.apply(&Event { t: refused_at, pid: Pid(ROOT), tid: Tid(ROOT), what });
+    assert_eq!(codes(&run.ends(1)), ["connect-refused"]);
 }
 
 /// A connection to the web proxy at 192.0.2.3 port 3128.
