@@ -85,13 +85,6 @@ fn s13_a_go_program_waits_for_a_flag_in_a_loop() -> Result<()> {
 }
 
 #[test]
-fn s13_a_go_program_polls_a_channel() -> Result<()> {
-    let answer = look_at_busy(&go_program("spins")?, &["channel"])?;
-    answer.expect("spinning").says("goroutine 1 runs in main.channel, called by main.main");
-    Ok(())
-}
-
-#[test]
 fn what_computes_works() -> Result<()> {
     for (program, words) in
         [("computes", &[][..]), ("computes", &["prints"]), ("spins", &["beside"])]
