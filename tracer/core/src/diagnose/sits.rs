@@ -2,20 +2,11 @@
 
 use super::far::{self, Far};
 use super::scene::Scene;
-use crate::event::{Access, Descriptor, DescriptorTarget, ProcessState, Socket, ThreadState};
+use crate::event::{
+    Access, Descriptor, DescriptorTarget, ProcessState, Socket, ThreadState, WaitsIn,
+};
 use crate::text;
 use crate::units::{Fd, Tid};
-
-/// Calls that wait for what one descriptor gives or takes.
-const READS: &[&str] = &["read", "readv", "recvfrom", "recvmsg", "recvmmsg"];
-const WRITES: &[&str] = &["write", "writev", "sendto", "sendmsg", "sendmmsg", "splice"];
-/// Calls that wait for any of several descriptors.
-const WATCHES: &[&str] =
-    &["poll", "ppoll", "select", "pselect6", "epoll_wait", "epoll_pwait", "epoll_pwait2"];
-const SLEEPS: &[&str] = &["nanosleep", "clock_nanosleep"];
-const CHILDREN: &[&str] = &["wait4", "waitid"];
-const LOCKS: &[&str] = &["flock", "fcntl"];
-const SIGNALS: &[&str] = &["pause", "rt_sigsuspend", "rt_sigtimedwait"];
 
 /// A thread in a system call.
 #[derive(Debug, Clone, Copy)]
@@ -24,6 +15,7 @@ pub(super) struct Sits<'a> {
     pub(super) tid: Tid,
     /// The call's name.
     pub(super) call: &'a str,
+    waits_in: WaitsIn,
     /// What it is on, where the call names one descriptor.
     pub(super) on: Option<&'a Descriptor>,
     thread: &'a ThreadState,
@@ -33,44 +25,30 @@ pub(super) struct Sits<'a> {
 pub(super) fn of(process: &ProcessState) -> Option<Sits<'_>> {
     let each = process.threads.iter().filter_map(|thread| {
         let call = thread.syscall.as_ref()?;
-        let name = call.name.as_str();
-        let names_one = [READS, WRITES, LOCKS, &["connect"]].iter().any(|c| c.contains(&name));
-        let [first, ..] = call.args;
-        let on = names_one.then(|| descriptor(process, first)).flatten();
-        Some(Sits { tid: thread.tid, call: name, on, thread })
+        let on = call.descriptor().and_then(|fd| descriptor(process, fd));
+        Some(Sits { tid: thread.tid, call: &call.name, waits_in: call.waits_in(), on, thread })
     });
-    each.min_by_key(|sits| weight(sits.call))
+    each.min_by_key(|sits| sits.waits_in)
 }
 
 /// The thread of `process` that reads a terminal, and which.
 pub(super) fn reads_terminal(process: &ProcessState) -> Option<(Sits<'_>, String)> {
     process.threads.iter().find_map(|thread| {
-        let call = thread.syscall.as_ref().filter(|c| READS.contains(&c.name.as_str()))?;
-        let [first, ..] = call.args;
-        let on = descriptor(process, first)?;
+        let call = thread.syscall.as_ref().filter(|call| call.waits_in() == WaitsIn::Read)?;
+        let on = descriptor(process, call.descriptor()?)?;
         let DescriptorTarget::Tty(name) = &on.target else { return None };
         // `/dev/tty` is whichever terminal controls the process.
         let name = match name.as_str() {
             "tty" => process.tty.clone().unwrap_or_else(|| name.clone()),
             _ => name.clone(),
         };
-        Some((Sits { tid: thread.tid, call: &call.name, on: Some(on), thread }, name))
+        let waits_in = WaitsIn::Read;
+        Some((Sits { tid: thread.tid, call: &call.name, waits_in, on: Some(on), thread }, name))
     })
 }
 
-fn descriptor(process: &ProcessState, register: u64) -> Option<&Descriptor> {
-    let fd = Fd(i32::try_from(register & 0xffff_ffff).ok()?);
+fn descriptor(process: &ProcessState, fd: Fd) -> Option<&Descriptor> {
     process.descriptors.iter().find(|d| d.fd == fd)
-}
-
-/// What says which one thing is waited for comes first; what says nothing, last.
-fn weight(call: &str) -> u8 {
-    let known = [READS, WRITES, LOCKS, CHILDREN, SLEEPS, SIGNALS, WATCHES];
-    match known.iter().position(|calls| calls.contains(&call)) {
-        Some(n) => u8::try_from(n).unwrap_or(u8::MAX),
-        None if call == "futex" => u8::MAX,
-        None => 6,
-    }
 }
 
 impl Sits<'_> {
@@ -81,7 +59,7 @@ impl Sits<'_> {
 
     /// Whether it waits for any of several things, or for another thread: one that has nothing to do sits there too.
     pub(super) fn is_open_ended(&self) -> bool {
-        WATCHES.contains(&self.call) || self.call == "futex"
+        matches!(self.waits_in, WaitsIn::Watch | WaitsIn::Thread)
     }
 
     /// ` (kernel: FUNCTION)`, where that may be read.
@@ -91,23 +69,17 @@ impl Sits<'_> {
 
     /// `reads a pipe that sh (pid 12) has the other end of`.
     pub(super) fn words(&self, scene: &Scene<'_>, process: &ProcessState) -> String {
-        match (self.call, self.on) {
-            (call, Some(d)) if READS.contains(&call) => {
-                format!("reads {}", what(scene, process, d))
-            }
-            (call, Some(d)) if WRITES.contains(&call) => {
-                format!("writes to {}", what(scene, process, d))
-            }
-            ("connect", Some(d)) => format!("connects {}", what(scene, process, d)),
-            (call, Some(d)) if LOCKS.contains(&call) => {
-                format!("waits for a lock on {}", what(scene, process, d))
-            }
-            (call, _) if CHILDREN.contains(&call) => "waits for a child to end".to_owned(),
-            (call, _) if SLEEPS.contains(&call) => "sleeps for a set time".to_owned(),
-            (call, _) if SIGNALS.contains(&call) => "waits for a signal".to_owned(),
-            (call, _) if WATCHES.contains(&call) => "waits for any of several things".to_owned(),
-            ("futex", _) => "waits for another of its threads".to_owned(),
-            (call, _) => format!("sits in {call}"),
+        match (self.waits_in, self.on) {
+            (WaitsIn::Read, Some(d)) => format!("reads {}", what(scene, process, d)),
+            (WaitsIn::Write, Some(d)) => format!("writes to {}", what(scene, process, d)),
+            (WaitsIn::Connect, Some(d)) => format!("connects {}", what(scene, process, d)),
+            (WaitsIn::Lock, Some(d)) => format!("waits for a lock on {}", what(scene, process, d)),
+            (WaitsIn::Child, _) => "waits for a child to end".to_owned(),
+            (WaitsIn::Sleep, _) => "sleeps for a set time".to_owned(),
+            (WaitsIn::Signal, _) => "waits for a signal".to_owned(),
+            (WaitsIn::Watch, _) => "waits for any of several things".to_owned(),
+            (WaitsIn::Thread, _) => "waits for another of its threads".to_owned(),
+            _ => format!("sits in {}", self.call),
         }
     }
 }

@@ -6,11 +6,13 @@
 mod goroutines;
 mod settings;
 mod snapshot;
+mod syscall;
 mod work;
 
 pub use goroutines::*;
 pub use settings::*;
 pub use snapshot::*;
+pub use syscall::WaitsIn;
 pub use work::*;
 
 use crate::decode::sockaddr::Address;

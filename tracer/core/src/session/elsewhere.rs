@@ -2,25 +2,8 @@
 //! names what it waits for.
 
 use super::Session;
-use crate::event::{DescriptorTarget, ProcessState, Snapshot, Syscall};
+use crate::event::{DescriptorTarget, ProcessState, Snapshot, Syscall, WaitsIn};
 use crate::units::Inode;
-
-/// Calls that wait for the descriptor that they name first.
-const ON_ONE: &[&str] = &[
-    "read", "readv", "recvfrom", "recvmsg", "recvmmsg", "write", "writev", "sendto", "sendmsg",
-    "sendmmsg", "connect", "flock", "fcntl",
-];
-/// Calls that wait for no descriptor.
-const ON_NONE: &[&str] = &[
-    "wait4",
-    "waitid",
-    "pause",
-    "rt_sigsuspend",
-    "rt_sigtimedwait",
-    "nanosleep",
-    "clock_nanosleep",
-    "futex",
-];
 
 impl Session {
     /// Which connections nobody waited for when a snapshot was taken. That holds until something comes.
@@ -38,23 +21,20 @@ impl Session {
 /// Whether every thread waits for something that is not this socket. A thread that runs, or watches several descriptors, may turn to
 /// it; threads that wait for one another only may do so at any time.
 fn waits_elsewhere(process: &ProcessState, socket: Inode) -> bool {
-    let elsewhere = |call: &Syscall| {
-        ON_NONE.contains(&call.name.as_str())
-            || ON_ONE.contains(&call.name.as_str()) && !is_on(process, call, socket)
+    let elsewhere = |call: &Syscall| match call.waits_in() {
+        WaitsIn::Watch | WaitsIn::Other => false,
+        _ => !is_on(process, call, socket),
     };
     let calls = || process.threads.iter().map(|thread| thread.syscall.as_ref());
     calls().all(|call| call.is_some_and(elsewhere))
-        && calls().flatten().any(|call| call.name != "futex")
+        && calls().flatten().any(|call| call.waits_in() != WaitsIn::Thread)
 }
 
 fn is_on(process: &ProcessState, call: &Syscall, socket: Inode) -> bool {
-    let [first, ..] = call.args;
-    let descriptor = process
-        .descriptors
-        .iter()
-        .find(|d| u64::from(d.fd.0.unsigned_abs()) == first & 0xffff_ffff);
+    let Some(fd) = call.descriptor() else { return false };
+    let named = process.descriptors.iter().find(|d| d.fd == fd);
     // What is not known may be the socket.
-    descriptor.is_none_or(|d| d.target == DescriptorTarget::Socket(socket))
+    named.is_none_or(|d| d.target == DescriptorTarget::Socket(socket))
 }
 
 #[cfg(test)]

@@ -6,7 +6,9 @@
 use super::process::Seen;
 use super::socket_ends::Ends;
 use super::{descriptors, file, locks, tree};
-use gmtrace_core::event::{Access, Descriptor, DescriptorTarget, ProcessRole, Syscall, UnixSocket};
+use gmtrace_core::event::{
+    Access, Descriptor, DescriptorTarget, ProcessRole, Syscall, UnixSocket, WaitsIn,
+};
 use gmtrace_core::units::{Fd, Inode, Pid};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -140,8 +142,9 @@ fn ends(process: &Seen, sockets: &mut Ends) -> Vec<End> {
         return Vec::new();
     }
     let calls = || state.threads.iter().filter_map(|thread| thread.syscall.as_ref());
-    let named: BTreeSet<Fd> = calls().filter_map(descriptor_of).collect();
-    let watches = calls().any(watches_many);
+    let named: BTreeSet<Fd> = calls().filter_map(Syscall::descriptor).collect();
+    // Go's threads sleep in futex and epoll_pwait while goroutines wait for descriptors.
+    let watches = calls().any(|call| call.waits_in() == WaitsIn::Watch);
     let watched = |d: &&Descriptor| {
         named.contains(&d.fd)
             || watches && d.fd.0 > STANDARD && !is_written_to(d) && !is_both_ends(state, d)
@@ -177,35 +180,6 @@ fn other_end(d: &Descriptor, process: &Seen, sockets: &mut Ends) -> Option<End> 
         }
         _ => None,
     }
-}
-
-/// The descriptor that a call reads, writes, or connects.
-pub(super) fn descriptor_of(call: &Syscall) -> Option<Fd> {
-    let named = matches!(
-        call.name.as_str(),
-        "read"
-            | "readv"
-            | "recvfrom"
-            | "recvmsg"
-            | "recvmmsg"
-            | "write"
-            | "writev"
-            | "sendto"
-            | "sendmsg"
-            | "sendmmsg"
-            | "splice"
-            | "connect"
-    );
-    let [first, ..] = call.args;
-    named.then(|| Fd(super::threads::low_int(first)))
-}
-
-/// Go's threads sleep in futex and epoll_pwait while goroutines wait for descriptors.
-fn watches_many(call: &Syscall) -> bool {
-    matches!(
-        call.name.as_str(),
-        "poll" | "ppoll" | "select" | "pselect6" | "epoll_wait" | "epoll_pwait" | "epoll_pwait2"
-    )
 }
 
 /// The unix sockets of `seen`.

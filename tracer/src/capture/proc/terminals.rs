@@ -1,10 +1,9 @@
 //! The terminals that processes read, and whether they show what is typed.
 
-use super::ends::descriptor_of;
 use super::filesystem::is_our_view;
 use super::process::Seen;
 use crate::bounded::run_bounded;
-use gmtrace_core::event::{DescriptorTarget, Terminal};
+use gmtrace_core::event::{DescriptorTarget, Syscall, Terminal};
 use nix::fcntl::OFlag;
 use nix::sys::termios::{LocalFlags, tcgetattr};
 use std::collections::BTreeSet;
@@ -33,7 +32,7 @@ pub(super) fn read_by(seen: &[Seen]) -> Vec<Terminal> {
 fn read_terminals(process: &Seen) -> Vec<String> {
     let state = &process.state;
     let calls = state.threads.iter().filter_map(|thread| thread.syscall.as_ref());
-    let reads = calls.filter(|call| call.name == "read").filter_map(descriptor_of);
+    let reads = calls.filter(|call| call.name == "read").filter_map(Syscall::descriptor);
     let names = reads.filter_map(|fd| match &process.opened(fd)?.descriptor.target {
         DescriptorTarget::Tty(name) if name == "tty" => state.tty.clone(),
         DescriptorTarget::Tty(name) => Some(name.clone()),

@@ -27,15 +27,17 @@ pub(super) fn event(event: &Event) {
         What::Snapshot(taken) => snapshot(taken),
         _ => {}
     }
-    if tracing::enabled!(tracing::Level::DEBUG) {
-        let Ok(record) = serde_json::to_string(event) else { return };
-        match &event.what {
-            What::Sample(_) | What::GoWork { .. } | What::GoRunning(_) | What::Snapshot(_) => {
-                trace!("{record}")
-            }
-            _ => debug!("{record}"),
+    match &event.what {
+        What::Sample(_) | What::GoWork { .. } | What::GoRunning(_) | What::Snapshot(_) => {
+            trace!("{}", record(event));
         }
+        _ => debug!("{}", record(event)),
     }
+}
+
+/// As it is recorded. Made only where it is printed.
+fn record(event: &Event) -> String {
+    serde_json::to_string(event).unwrap_or_default()
 }
 
 fn settings(pid: Pid, settings: &GoSettings) {
