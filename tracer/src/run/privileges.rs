@@ -5,8 +5,10 @@ use gmtrace::capture::clock::Clock;
 use gmtrace_core::event::{Event, What};
 use gmtrace_core::units::Pid;
 use std::collections::HashSet;
+use std::convert::Infallible;
 use std::os::unix::fs::MetadataExt;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Instant;
 
 /// The set-user-ID and set-group-ID bits (inode(7)).
 const SET_ID: u32 = 0o6000;
@@ -20,19 +22,29 @@ pub const FOUND: &str = "is setuid or setgid, or has file capabilities,";
 /// Looks at every program that is run, on a thread of its own: a program may lie on a dead disk.
 pub struct Privileges {
     programs: Sender<(Pid, String)>,
+    over: Receiver<Infallible>,
 }
 
 impl Privileges {
     /// Starts the thread; what it finds comes as a note into `sink`.
     pub fn watch(clock: Clock, sink: Sender<Event>) -> Privileges {
         let (programs, receiver) = channel();
-        let spawned = std::thread::Builder::new()
-            .name("privileges".to_owned())
-            .spawn(move || look(&receiver, clock, &sink));
+        let (looks, over) = channel();
+        let spawned = std::thread::Builder::new().name("privileges".to_owned()).spawn(move || {
+            let _until_it_ends: Sender<Infallible> = looks;
+            look(&receiver, clock, &sink);
+        });
         if let Err(error) = spawned {
             tracing::warn!("no thread to look at programs: {error}");
         }
-        Privileges { programs }
+        Privileges { programs, over }
+    }
+
+    /// Waits until what was run has been looked at, or until `deadline`: a short command is over sooner.
+    pub fn finish(self, deadline: Instant) {
+        drop(self.programs);
+        // Nothing is ever sent: the sender goes with the thread.
+        _ = self.over.recv_timeout(deadline.saturating_duration_since(Instant::now()));
     }
 
     /// A program was run.

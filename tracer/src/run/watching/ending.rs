@@ -80,6 +80,9 @@ impl Running {
         // What a connection was for hangs on the settings, and a short command is over before they are read.
         let deadline = Instant::now() + BOUND;
         self.settings.iter().for_each(|reading| reading.wait(deadline));
+        if let Some(privileges) = self.privileges.take() {
+            privileges.finish(deadline);
+        }
         self.take_readings();
         let now = self.side.clock.now();
         let failed = self.exit.as_ref().is_none_or(|e| *e != Exit::Code(0));
