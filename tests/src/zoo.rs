@@ -66,7 +66,14 @@ pub fn watch_with<S: AsRef<str>>(
     command: GoCommand,
     options: impl IntoIterator<Item = S>,
 ) -> Result<Watched> {
-    Ok(Watched(command.traced(options).spawn()?))
+    let options = options.into_iter().map(|option| option.as_ref().to_owned());
+    Ok(Watched(command.traced(backend().into_iter().chain(options)).spawn()?))
+}
+
+/// How the scenarios are captured: `GMTRACE_ZOO_BACKEND` names it (`ebpf`); otherwise by ptrace.
+fn backend() -> [String; 2] {
+    let name = std::env::var("GMTRACE_ZOO_BACKEND").unwrap_or_else(|_| "ptrace".to_owned());
+    ["--backend".to_owned(), name]
 }
 
 /// A command that runs under gmtrace.

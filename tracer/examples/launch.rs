@@ -26,7 +26,7 @@ fn main() {
             Some("--no-children") => plan.follow_children = false,
             Some("--exact-reads") => plan.exact_reads = true,
             Some("--trap-stdout") => plan.trap_stdout = true,
-            Some("--backend") if value() == "proc" => plan.mode = CaptureMode::Proc,
+            Some("--backend") if value() == "proc" => plan.mode = CaptureMode::No,
             Some("--user") => plan.credentials = user(&value()),
             Some("--fail-after") => plan.fail_after = value().parse().ok(),
             _ => {
@@ -36,7 +36,7 @@ fn main() {
         }
     }
     plan.argv.extend(words);
-    match launch::run(plan, Clock::start(), move |side| watch(side, file)) {
+    match launch::run(plan, None, Clock::start(), move |side| watch(side, file)) {
         Ok(ended) => ended.mirror(),
         Err(error) => {
             eprintln!("gmtrace: {error}");
@@ -52,7 +52,7 @@ fn user(text: &str) -> Option<Credentials> {
 
 /// Writes events as they come until the command has ended, and then the number of stops.
 fn watch(side: WatchSide, file: Option<File>) {
-    if let Err(why) = &side.capture {
+    if let launch::Capture::Proc(why) = &side.capture {
         eprintln!("gmtrace: not traced: {why}");
     }
     let mut out = BufWriter::new(

@@ -343,6 +343,8 @@ pub enum BackendChoice {
     /// The best that is permitted here
     #[default]
     Auto,
+    /// By programs in the kernel: stops nothing; for root, or with CAP_BPF and CAP_PERFMON
+    Ebpf,
     /// Stop the command at rare system calls
     Ptrace,
     /// Only look into /proc: sees less, stops nothing

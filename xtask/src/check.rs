@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 
 use crate::workspace::{Workspace, output_of, progress, succeed};
-use crate::{arrows, deny, docs};
+use crate::{arrows, bpf, deny, docs};
 
 type Step = (&'static str, fn(&Workspace) -> Result<()>);
 
@@ -17,6 +17,7 @@ const STEPS: &[Step] = &[
     ("clippy for aarch64", clippy_for_aarch64),
     ("dependencies", deny::check),
     ("generated docs", docs::check),
+    ("eBPF object", bpf::check),
 ];
 
 /// Runs every step, even after one failed, so that one run names all that is wrong.

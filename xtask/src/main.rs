@@ -2,6 +2,7 @@
 
 mod arrows;
 mod bench;
+mod bpf;
 mod check;
 mod debian;
 mod demo;
@@ -36,6 +37,8 @@ enum Chore {
     Check,
     /// Fetch official Go toolchains from PyPI into target/toolchains
     Toolchains(toolchains::Options),
+    /// Build the eBPF programs; the object is kept in the repository
+    Bpf(bpf::Options),
     /// Write the generated parts of README.md
     Docs(docs::Options),
     /// Measure gmtrace beside the bare command and strace
@@ -59,6 +62,7 @@ fn run(chore: Chore) -> Result<()> {
         Chore::Test(options) => tests::run(&workspace, &options),
         Chore::Check => check::run(&workspace),
         Chore::Toolchains(options) => toolchains::run(&workspace, &options),
+        Chore::Bpf(options) => bpf::run(&workspace, &options),
         Chore::Docs(options) => docs::run(&workspace, &options),
         Chore::Bench(options) => bench::run(&workspace, &options),
     }

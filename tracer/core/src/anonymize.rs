@@ -76,7 +76,10 @@ impl Names {
                 *what = self.text(what);
                 *why = self.text(why);
             }
-            What::DnsQuestion { .. } | What::DnsAnswer { .. } => self.dns(&mut event.what),
+            What::DnsQuestion { .. }
+            | What::DnsAnswer { .. }
+            | What::GetaddrinfoStart { .. }
+            | What::GetaddrinfoEnd { .. } => self.dns(&mut event.what),
             What::TlsClientHello { .. } | What::TlsReply { .. } => self.tls(&mut event.what),
             What::HttpRequest { .. } | What::HttpResponse { .. } => self.http(&mut event.what),
             // Numbers, and words of the kernel and of the protocols.
@@ -85,7 +88,6 @@ impl Names {
             | What::ProcessGone
             | What::ConnectEnd { .. }
             | What::DnsError { .. }
-            | What::GetaddrinfoStart
             | What::Read { .. }
             | What::Signal { .. }
             | What::Stopped { .. }
@@ -127,6 +129,8 @@ impl Names {
                 *name = name.as_deref().map(|n| self.host(n));
                 addresses.iter_mut().for_each(|ip| *ip = self.ip(*ip));
             }
+            What::GetaddrinfoStart { name } => *name = name.as_deref().map(|n| self.host(n)),
+            What::GetaddrinfoEnd { name, .. } => *name = self.host(name),
             _ => {}
         }
     }

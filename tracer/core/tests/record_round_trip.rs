@@ -138,7 +138,8 @@ fn every_kind() -> Vec<What> {
             addresses: vec!["::1".parse().unwrap()],
         },
         What::DnsError { socket, error: text() },
-        What::GetaddrinfoStart,
+        What::GetaddrinfoStart { name: None },
+        What::GetaddrinfoEnd { name: text(), result: text() },
         What::TlsClientHello { socket, sni: Some(text()), size: 517 },
         What::TlsReply { socket, reply: TlsReply::ServerHello },
         What::TlsReply { socket, reply: TlsReply::NotTls(text()) },
@@ -194,7 +195,8 @@ fn kind(what: &What) -> u8 {
         What::DnsQuestion { .. } => 5,
         What::DnsAnswer { .. } => 6,
         What::DnsError { .. } => 7,
-        What::GetaddrinfoStart => 8,
+        What::GetaddrinfoStart { .. } => 8,
+        What::GetaddrinfoEnd { .. } => 31,
         What::TlsClientHello { .. } => 9,
         What::TlsReply { .. } => 10,
         What::HttpRequest { .. } => 11,
@@ -231,7 +233,7 @@ fn every_kind_survives() {
         assert!(!line.contains('\n'));
         assert_eq!(serde_json::from_str::<Record>(&line).unwrap(), record, "{line}");
     }
-    assert_eq!(kinds.len(), 31);
+    assert_eq!(kinds.len(), 32);
 }
 
 #[test]

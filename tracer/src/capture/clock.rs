@@ -21,6 +21,11 @@ impl Clock {
         Clock { start: monotonic().saturating_sub(ago.0) }
     }
 
+    /// What a reading of CLOCK_MONOTONIC in nanoseconds, the kernel's for one, is on this clock.
+    pub fn at(self, monotonic: u64) -> Nanos {
+        Nanos(monotonic.saturating_sub(self.start))
+    }
+
     /// Time since the start.
     pub fn now(self) -> Nanos {
         Nanos(monotonic().saturating_sub(self.start))

@@ -2,7 +2,9 @@
 //! judges.
 
 pub mod clock;
+pub mod ebpf;
 pub mod gosettings;
+mod messages;
 pub mod proc;
 pub mod ptrace;
 pub mod queue;

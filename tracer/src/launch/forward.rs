@@ -6,13 +6,21 @@
 
 use super::Held;
 use super::link::Got;
-use crate::capture::ptrace::{Rounds, SeenSignals, sys};
+use crate::capture::ptrace::{SeenSignals, sys};
 use std::sync::Arc;
+
+/// The signals that are seen on their way to the command.
+pub(super) struct Seen {
+    /// Those that were.
+    pub signals: SeenSignals,
+    /// Comes back when all that were sent before are among them.
+    pub until_now: Box<dyn Fn() + Send>,
+}
 
 /// Decides, and passes on.
 pub(super) struct Forwarder {
-    /// What is seen on its way to the command; nothing where it is not traced.
-    pub seen: Option<(SeenSignals, Rounds)>,
+    /// What is seen on its way to the command; nothing where it is not captured.
+    pub seen: Option<Seen>,
     /// The command.
     pub process: Arc<Held>,
     /// Its process id.
@@ -26,8 +34,8 @@ impl Forwarder {
         if self.reaches_command(signal, from.pid) {
             return;
         }
-        if let Some((seen, _)) = &self.seen {
-            seen.pass_on(signal, from);
+        if let Some(seen) = &self.seen {
+            seen.signals.pass_on(signal, from);
         }
         // ESRCH: it has ended meanwhile, and so will the front.
         _ = self.process.kill(signal);
@@ -44,9 +52,9 @@ impl Forwarder {
     }
 
     fn is_seen(&self, signal: i32, sender: i32) -> bool {
-        let Some((seen, rounds)) = &self.seen else { return false };
-        rounds.wait();
-        seen.has_reached(signal, sender)
+        let Some(seen) = &self.seen else { return false };
+        (seen.until_now)();
+        seen.signals.has_reached(signal, sender)
     }
 }
 

@@ -3,6 +3,7 @@
 use super::link::{Got, Link, ToFront};
 use super::{Ended, WatchSide, orphans, tracer};
 use crate::capture::clock::Clock;
+use crate::capture::ebpf::Loaded;
 use crate::capture::ptrace::sys::{self, Fork};
 use crate::capture::ptrace::{Plan, SignalInfo};
 use nix::errno::Errno;
@@ -18,7 +19,12 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// See [`super::run`].
-pub(super) fn run<W>(plan: Plan, clock: Clock, watch: W) -> io::Result<Ended>
+pub(super) fn run<W>(
+    plan: Plan,
+    probes: Option<Loaded>,
+    clock: Clock,
+    watch: W,
+) -> io::Result<Ended>
 where
     W: FnOnce(WatchSide) + Send + 'static,
 {
@@ -31,10 +37,10 @@ where
     match sys::fork()? {
         Fork::Child => {
             drop(own);
-            tracer::run(&plan, clock, other, front, watch)
+            tracer::run(&plan, probes, clock, other, front, watch)
         }
         Fork::Parent(tracer) => {
-            drop(other);
+            drop((other, probes));
             let signals =
                 SignalFd::with_flags(&all, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
             let mut front =

@@ -24,6 +24,7 @@ pub use ended::Ended;
 pub use held::Held;
 
 use crate::capture::clock::Clock;
+use crate::capture::ebpf::Loaded;
 use crate::capture::ptrace::{PendingLocks, Plan, WhyNot, sys};
 use crate::capture::queue::EventReceiver;
 use gmtrace_core::units::Pid;
@@ -40,8 +41,8 @@ pub struct WatchSide {
     pub events: EventReceiver,
     /// The command.
     pub command: Command,
-    /// Whether the command is traced, and if not, why.
-    pub capture: Result<(), WhyNot>,
+    /// How the command is captured.
+    pub capture: Capture,
     /// Whether no_new_privs had to be set: setuid programs below the command lose their privileges.
     pub no_new_privs: bool,
     /// Lock requests whose end the sampler may see first.
@@ -52,6 +53,20 @@ pub struct WatchSide {
     pub front: FrontSide,
     /// The clock of the events.
     pub clock: Clock,
+}
+
+/// How a command is captured.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Capture {
+    /// By ptrace.
+    Ptrace,
+    /// By eBPF, but for what this kernel cannot tell (a sentence each).
+    Ebpf {
+        /// What is not seen.
+        unseen: Vec<String>,
+    },
+    /// Not at all; and why.
+    Proc(WhyNot),
 }
 
 /// The command, for those who are not its tracer.
@@ -113,9 +128,10 @@ pub fn keep_descriptor(number: i32) -> io::Result<OwnedFd> {
 ///
 /// # Errors
 /// What kept gmtrace from starting anything.
-pub fn run<W>(plan: Plan, clock: Clock, watch: W) -> io::Result<Ended>
+/// With `probes`, it is watched by these.
+pub fn run<W>(plan: Plan, probes: Option<Loaded>, clock: Clock, watch: W) -> io::Result<Ended>
 where
     W: FnOnce(WatchSide) + Send + 'static,
 {
-    front::run(plan, clock, watch)
+    front::run(plan, probes, clock, watch)
 }

@@ -1,11 +1,12 @@
 //! The process that starts the command and attends to its stops. Its first thread makes every ptrace request.
 
-use super::forward::Forwarder;
+use super::forward::{Forwarder, Seen};
 use super::keeper::{Companions, front_side};
 use super::link::{Link, ToFront};
 use super::untraced;
-use super::{Command, Ended, Held, WatchSide};
+use super::{Capture, Command, Ended, Held, WatchSide};
 use crate::capture::clock::Clock;
+use crate::capture::ebpf::Loaded;
 use crate::capture::ptrace::{
     Change, Ending, Engine, PendingLocks, Plan, Rounds, SeenSignals, Spawned, Start, Told, WhyNot,
     spawn, sys,
@@ -18,17 +19,29 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Runs the tracer's part. Every signal is blocked here: what a terminal or a group sends is for the command.
-pub(super) fn run<W>(plan: &Plan, clock: Clock, link: Link, front: i32, watch: W) -> !
+pub(super) fn run<W>(
+    plan: &Plan,
+    mut probes: Option<Loaded>,
+    clock: Clock,
+    link: Link,
+    front: i32,
+    watch: W,
+) -> !
 where
     W: FnOnce(WatchSide) + Send + 'static,
 {
     sys::expect_children();
     sys::die_of_own_faults();
     let teller = Teller::new(link, front);
-    match spawn(plan) {
+    let follow = |pid| {
+        if let Some(Err(why)) = probes.as_mut().map(|probes| probes.follow(Pid(pid))) {
+            tracing::warn!("{why}");
+        }
+    };
+    match spawn(plan, follow) {
         Ok(spawned) => {
             sys::let_go_of_files(false);
-            attend(plan, clock, spawned, teller, watch);
+            attend(plan, clock, (spawned, probes), teller, watch);
             sys::exit_now(0)
         }
         Err(errno) => {
@@ -38,15 +51,21 @@ where
     }
 }
 
-fn attend<W>(plan: &Plan, clock: Clock, spawned: Spawned, teller: Teller, watch: W)
-where
+fn attend<W>(
+    plan: &Plan,
+    clock: Clock,
+    (spawned, probes): (Spawned, Option<Loaded>),
+    teller: Teller,
+    watch: W,
+) where
     W: FnOnce(WatchSide) + Send + 'static,
 {
     let (sender, events) = queue(ROOM);
     let run = Run::new(clock, &teller.link, events);
     if let Err(why) = spawned.traced.clone() {
         let report = spawned.report();
-        return untraced::attend(run, spawned, report, (sender, teller), why, watch);
+        let by = untraced::By { probes, why, follow_children: plan.follow_children };
+        return untraced::attend(run, spawned, report, (sender, teller), by, watch);
     }
     let told = Told {
         events: sender.clone(),
@@ -62,15 +81,19 @@ where
         Start::Running(report) if report.filter != 0 => {
             let why = WhyNot::FilterRefused { errno: report.filter };
             drop(engine);
-            untraced::attend(run, spawned, report, (sender, teller), why, watch);
+            let by = untraced::By { probes: None, why, follow_children: plan.follow_children };
+            untraced::attend(run, spawned, report, (sender, teller), by, watch);
         }
         Start::Running(report) => {
             note(&sender, clock, spawned.pid, report.no_new_privs.then(|| NO_NEW_PRIVS.to_owned()));
             let foreign = sys::proc_is_foreign().then(|| FOREIGN_PROC.to_owned());
             note(&sender, clock, spawned.pid, foreign);
             drop(sender);
-            let seen = Some((run.signals.clone(), run.rounds.clone()));
-            let companions = run.begin(spawned, Ok(()), report.no_new_privs, seen, watch);
+            let rounds = run.rounds.clone();
+            let seen =
+                Seen { signals: run.signals.clone(), until_now: Box::new(move || rounds.wait()) };
+            let companions =
+                run.begin(spawned, Capture::Ptrace, report.no_new_privs, Some(seen), watch);
             sys::install_alarm();
             teller.link.send(&ToFront::Started);
             if catch_unwind(AssertUnwindSafe(|| engine.run())).is_err() {
@@ -109,8 +132,8 @@ pub(super) struct Run {
     pub(super) clock: Clock,
     link: Arc<Link>,
     events: EventReceiver,
-    locks: PendingLocks,
-    signals: SeenSignals,
+    pub(super) locks: PendingLocks,
+    pub(super) signals: SeenSignals,
     rounds: Rounds,
     stops: Arc<AtomicU64>,
 }
@@ -132,9 +155,9 @@ impl Run {
     pub(super) fn begin<W>(
         self,
         spawned: Spawned,
-        capture: Result<(), WhyNot>,
+        capture: Capture,
         no_new_privs: bool,
-        seen: Option<(SeenSignals, Rounds)>,
+        seen: Option<Seen>,
         watch: W,
     ) -> Companions
     where

@@ -1,10 +1,12 @@
-//! A command that may not be traced is run all the same: started, waited for, its end told. What else is known of it comes from
-//! `/proc`.
+//! A command that is not traced: started, waited for, its end told. What else is known of it comes from eBPF programs, or from
+//! `/proc` alone.
 
-use super::WatchSide;
+use super::forward::Seen;
 use super::link::ToFront;
 use super::tracer::{Run, Teller, note};
+use super::{Capture, WatchSide};
 use crate::capture::clock::Clock;
+use crate::capture::ebpf::{self, Loaded, Reader};
 use crate::capture::ptrace::{
     Change, Ending, Report, Spawned, Stop, WhyNot, classify, program, signal_name, sys,
 };
@@ -19,7 +21,7 @@ pub(super) fn attend<W>(
     spawned: Spawned,
     report: Report,
     (events, teller): (EventSender, Teller),
-    why: WhyNot,
+    by: By,
     watch: W,
 ) where
     W: FnOnce(WatchSide) + Send + 'static,
@@ -27,16 +29,29 @@ pub(super) fn attend<W>(
     if report.user != 0 || report.exec != 0 {
         return teller.not_started(report.user, report.exec);
     }
-    let waiter = Waiter { pid: Pid(spawned.pid), clock: run.clock, events, teller };
-    let text = (why != WhyNot::NotAsked).then(|| format!("the command could not be traced: {why}"));
-    note(&waiter.events, waiter.clock, spawned.pid, text);
-    let companions = run.begin(spawned, Err(why), report.no_new_privs, None, watch);
-    waiter.teller.link.send(&ToFront::Started);
+    let pid = Pid(spawned.pid);
+    let mut waiter = Waiter { pid, clock: run.clock, events, teller, reader: None };
     waiter.tell(What::ProcessStart { ppid: Pid(nix::unistd::getpid().as_raw()), ns_pid: None });
-    waiter.tell(What::Exec(program::describe(waiter.pid)));
+    let (capture, seen) = waiter.begin(by, &run);
+    if let Capture::Proc(why) = &capture {
+        let text = format!("the command could not be traced: {why}");
+        note(&waiter.events, waiter.clock, pid.0, (*why != WhyNot::NotAsked).then_some(text));
+        waiter.tell(What::Exec(program::describe(pid)));
+    }
+    let companions = run.begin(spawned, capture, report.no_new_privs, seen, watch);
+    waiter.teller.link.send(&ToFront::Started);
     waiter.wait();
     drop(waiter);
     companions.wait();
+}
+
+/// How a command that is not traced is watched.
+pub(super) struct By {
+    /// By these programs; otherwise through `/proc` alone.
+    pub(super) probes: Option<Loaded>,
+    /// Why it is not traced.
+    pub(super) why: WhyNot,
+    pub(super) follow_children: bool,
 }
 
 /// Waits for a child that nobody traces.
@@ -45,10 +60,38 @@ struct Waiter {
     clock: Clock,
     events: EventSender,
     teller: Teller,
+    reader: Option<Reader>,
 }
 
 impl Waiter {
-    fn wait(&self) {
+    /// Starts to read what the programs write.
+    fn begin(&mut self, by: By, run: &Run) -> (Capture, Option<Seen>) {
+        let Some(probes) = by.probes else { return (Capture::Proc(by.why), None) };
+        let unseen = probes.unseen.clone();
+        let told = ebpf::Run {
+            events: self.events.clone(),
+            clock: self.clock,
+            command: self.pid,
+            follow_children: by.follow_children,
+            signals: run.signals.clone(),
+            locks: run.locks.clone(),
+        };
+        match Reader::start(probes, told) {
+            Ok(reader) => {
+                let asks = reader.asks();
+                let until_now = Box::new(move || asks.fetch());
+                self.reader = Some(reader);
+                let seen = Seen { signals: run.signals.clone(), until_now };
+                (Capture::Ebpf { unseen }, Some(seen))
+            }
+            Err(why) => {
+                tracing::warn!("{why}");
+                (Capture::Proc(by.why), None)
+            }
+        }
+    }
+
+    fn wait(&mut self) {
         loop {
             match sys::wait_any(libc::__WALL | libc::WUNTRACED | libc::WCONTINUED) {
                 Ok(Some(status)) if status.tid == self.pid.0 => match classify(status.status) {
@@ -76,7 +119,9 @@ impl Waiter {
         self.teller.tell(Change::Continued);
     }
 
-    fn ended(&self, ending: Ending, cpu_ns: u64) {
+    fn ended(&mut self, ending: Ending, cpu_ns: u64) {
+        // What was written before comes before.
+        drop(self.reader.take().map(Reader::finish));
         self.tell(What::ProcessExit { exit: ending.into(), cpu_ns });
         self.teller.tell(Change::Ended(ending));
     }

@@ -32,7 +32,7 @@ pub fn command(options: RunOptions, argv: Vec<OsString>) -> Result<ExitCode> {
     let clock = Clock::start();
     let watching =
         watching::Watching::new(options, planned.header, planned.targets, planned.started);
-    let ended = launch::run(planned.launch, clock, move |side| watching.run(side));
+    let ended = launch::run(planned.launch, planned.probes, clock, move |side| watching.run(side));
     match ended {
         Ok(ended) => ended.mirror(),
         Err(error) => bail!("cannot start anything: {error}"),

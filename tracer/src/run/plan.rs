@@ -3,6 +3,7 @@
 use crate::cli::{BackendChoice, Format, RunOptions};
 use crate::output::{files::Target, screen};
 use anyhow::{Context, Result, bail};
+use gmtrace::capture::ebpf;
 use gmtrace::capture::gosettings::Started;
 use gmtrace::capture::ptrace::{CaptureMode, Credentials, Plan};
 use gmtrace_core::event::{Backend, Header, HeaderTag, Host, Mode, RECORDING_SCHEMA};
@@ -23,6 +24,8 @@ pub struct Planned {
     pub targets: Vec<Target>,
     /// The command, for those who read its settings.
     pub started: Started,
+    /// What watches it in the kernel.
+    pub probes: Option<ebpf::Loaded>,
 }
 
 /// What the settings of a go command depend on, before it runs.
@@ -77,8 +80,12 @@ pub fn plan(options: &RunOptions, argv: Vec<OsString>) -> Result<Planned> {
     }
     let header = header(options, &argv);
     let mode = match options.backend {
-        BackendChoice::Proc => CaptureMode::Proc,
+        BackendChoice::Proc | BackendChoice::Ebpf => CaptureMode::No,
         BackendChoice::Auto | BackendChoice::Ptrace => CaptureMode::Ptrace,
+    };
+    let probes = match options.backend {
+        BackendChoice::Ebpf => Some(ebpf::load(ebpf::Version::running())?),
+        _ => None,
     };
     let launch = Plan {
         argv,
@@ -92,7 +99,7 @@ pub fn plan(options: &RunOptions, argv: Vec<OsString>) -> Result<Planned> {
         fail_after: fail_after(),
     };
     let started = started(&launch, &header.cwd);
-    Ok(Planned { launch, header, targets, started })
+    Ok(Planned { launch, header, targets, started, probes })
 }
 
 /// The threads that looked at the targets are over, but the kernel may still list them, and a process of several threads is not

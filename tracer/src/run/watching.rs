@@ -18,7 +18,8 @@ use crate::output::recording::{RecordingPlan, Writers};
 use crate::output::screen::{Screen, clear_live_line};
 use gmtrace::capture::gosettings::Started;
 use gmtrace::capture::proc::{Watch as DestroyedWatch, watch_destroyed};
-use gmtrace::launch::WatchSide;
+use gmtrace::capture::ptrace::WhyNot;
+use gmtrace::launch::{Capture, WatchSide};
 use gmtrace_core::event::{
     Backend, Event, Exec, Exit, Header, ProcessRole, Snapshot, SnapshotCause, What,
 };
@@ -155,7 +156,13 @@ impl Watching {
 fn backend(options: &RunOptions, side: &WatchSide) -> Backend {
     let mut unseen = Vec::new();
     match &side.capture {
-        Ok(()) => {
+        Capture::Ebpf { unseen: untold } => {
+            unseen.push("what the command writes to standard error".to_owned());
+            unseen.extend(untold.iter().cloned());
+            let why = "it stops nothing, and it is permitted here".to_owned();
+            Backend { name: "ebpf".to_owned(), why, unseen }
+        }
+        Capture::Ptrace => {
             if !options.exact_reads {
                 unseen.push("single reads: bytes come from the kernel's TCP counters".to_owned());
             }
@@ -170,7 +177,7 @@ fn backend(options: &RunOptions, side: &WatchSide) -> Backend {
             }
             Backend { name: "ptrace".to_owned(), why: "it needs no privilege".to_owned(), unseen }
         }
-        Err(why) => {
+        Capture::Proc(why) => {
             unseen.push("connects, look-ups and locks as they happen".to_owned());
             let mut why_said = why.to_string();
             if let Some(remedy) = why.remedy() {
@@ -183,9 +190,8 @@ fn backend(options: &RunOptions, side: &WatchSide) -> Backend {
 
 impl Running {
     fn watch_until_the_end(&mut self) {
-        if let Err(why) = &self.side.capture {
-            let asked = matches!(why, gmtrace::capture::ptrace::WhyNot::NotAsked);
-            if !asked {
+        if let Capture::Proc(why) = &self.side.capture {
+            if *why != WhyNot::NotAsked {
                 let said = self.watch.session.header.backend.why.clone();
                 self.screen.say(&format!(
                     "gmtrace: cannot trace ({said}); the command runs all the same, watched through /proc alone."
@@ -213,7 +219,7 @@ impl Running {
         for event in batch.events {
             self.take(event);
         }
-        batch.over || self.exit.is_some() && self.side.capture.is_err()
+        batch.over || self.exit.is_some() && matches!(self.side.capture, Capture::Proc(_))
     }
 
     fn take_readings(&mut self) {

@@ -251,8 +251,19 @@ pub enum What {
         /// The error's name.
         error: String,
     },
-    /// libc's getaddrinfo began (inferred from its nscd step).
-    GetaddrinfoStart,
+    /// libc's getaddrinfo began. Seen, where it has a name; otherwise inferred from its nscd step.
+    GetaddrinfoStart {
+        /// What it looks up.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
+    },
+    /// libc's getaddrinfo has returned.
+    GetaddrinfoEnd {
+        /// What it looked up.
+        name: String,
+        /// `ok`, or the error's name (`EAI_AGAIN`, getaddrinfo(3)).
+        result: String,
+    },
     /// A TLS ClientHello left.
     TlsClientHello {
         /// The connection.

@@ -76,7 +76,7 @@ impl Session {
                 self.at(event).stopped = Some((event.t, signal.clone()));
             }
             What::Continued => self.at(event).stopped = None,
-            What::GetaddrinfoStart => self.at(event).getaddrinfo = Some(event.t),
+            What::GetaddrinfoStart { .. } => self.at(event).getaddrinfo = Some(event.t),
             What::ForeignSyscall { abi, .. } => self.at(event).foreign = Some(abi.clone()),
             _ => {}
         }

@@ -52,7 +52,8 @@ impl PendingLocks {
         Some(list.swap_remove(index))
     }
 
-    pub(super) fn add(&self, lock: PendingLock) {
+    /// Adds a request.
+    pub fn add(&self, lock: PendingLock) {
         self.list.lock().unwrap_or_else(PoisonError::into_inner).push(lock);
     }
 }

@@ -45,8 +45,8 @@ pub enum CaptureMode {
     /// By ptrace, with a seccomp filter.
     #[default]
     Ptrace,
-    /// Not at all: start it and wait; what is known comes from `/proc`.
-    Proc,
+    /// Not at all: start it and wait; what is known comes from elsewhere.
+    No,
 }
 
 /// Why a command could not be traced.

@@ -25,6 +25,15 @@ pub(crate) fn describe(pid: Pid) -> Exec {
     Exec { exe, argv, cwd: link(pid, "cwd"), role, telemetry }
 }
 
+/// Describes a program that is no longer there, by what execve(2) was given.
+pub(crate) fn from_words(path: &str, argv: &[String]) -> Exec {
+    // Nothing of it can be read any more; what is called go is taken for it.
+    let role = role(path, || true);
+    let telemetry = argv.get(1).is_some_and(|word| word == "** telemetry **");
+    let argv = redact::argv_for(path, argv);
+    Exec { exe: path.to_owned(), argv, cwd: String::new(), role, telemetry }
+}
+
 fn link(pid: Pid, name: &str) -> String {
     let target = fs::read_link(format!("/proc/{pid}/{name}"));
     target.map(|path| path.to_string_lossy().into_owned()).unwrap_or_default()

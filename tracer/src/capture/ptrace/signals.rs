@@ -74,7 +74,7 @@ impl SeenSignals {
     }
 
     /// The real sender of a signal that gmtrace itself sent.
-    fn real_sender(&self, signal: i32) -> Option<SignalInfo> {
+    pub fn real_sender(&self, signal: i32) -> Option<SignalInfo> {
         let mut log = self.log();
         let index = log.passed_on.iter().position(|(number, _)| *number == signal)?;
         log.passed_on.remove(index).map(|(_, sender)| sender)

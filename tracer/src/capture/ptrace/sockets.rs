@@ -8,9 +8,8 @@ use super::sys;
 use super::tracee::{Entry, Stopped};
 use super::trap::{error_name, fd};
 use super::window::Expect;
-use crate::capture::proc;
+use crate::capture::{messages, proc};
 use gmtrace_core::decode::sockaddr::{self, Address, UnixName};
-use gmtrace_core::decode::{dns, http, tls};
 use gmtrace_core::event::{Sample, TlsReply, Transport, What};
 use gmtrace_core::units::{Fd, Inode};
 use libc::c_long;
@@ -154,7 +153,7 @@ impl Engine {
         process.getaddrinfo = true;
         let Some(state) = self.threads.get_mut(&thread.id()) else { return };
         if !std::mem::replace(&mut state.asked_nscd, true) {
-            self.tell(pid, thread.id(), What::GetaddrinfoStart);
+            self.tell(pid, thread.id(), What::GetaddrinfoStart { name: None });
         } else {
             state.asked_nscd = false;
         }
@@ -290,16 +289,14 @@ impl Engine {
 
     fn answered(&mut self, thread: &Stopped, socket: Inode, into: Into, result: i64) {
         let Some(pid) = self.pid_of(thread) else { return };
-        let socket = Some(socket);
+        let (inode, socket) = (socket, Some(socket));
         if let Some(error) = error_name(result) {
             return self.tell(pid, thread.id(), What::DnsError { socket, error });
         }
-        for message in messages(thread, into, result) {
-            let Some(answer) = dns::answer(&message) else { continue };
-            let (name, qtype) = answer.question.map(|asked| (asked.name, asked.qtype)).unzip();
-            let dns::Answer { id, rcode, addresses, .. } = answer;
-            let told = What::DnsAnswer { socket, id, name, qtype, rcode, addresses };
-            self.tell(pid, thread.id(), told);
+        for message in received(thread, into, result) {
+            if let Some(told) = messages::dns_answer(inode, &message) {
+                self.tell(pid, thread.id(), told);
+            }
         }
     }
 
@@ -307,7 +304,10 @@ impl Engine {
         let reply = match error_name(result) {
             Some(error) => Some(TlsReply::Closed(error)),
             None if result == 0 => Some(TlsReply::Closed("EOF".into())),
-            None => messages(thread, into, result).first().and_then(|bytes| first_reply(bytes)),
+            None => {
+                let bytes = received(thread, into, result);
+                bytes.first().and_then(|bytes| messages::tls_reply(bytes))
+            }
         };
         let (Some(reply), Some(pid)) = (reply, self.pid_of(thread)) else { return };
         if let Some(socket) = self.known(thread, fd) {
@@ -317,21 +317,19 @@ impl Engine {
     }
 
     fn http_replied(&mut self, thread: &Stopped, fd: Fd, socket: Inode, into: Into, result: i64) {
-        let bytes = messages(thread, into, result).into_iter().next().unwrap_or_default();
-        let response = http::response(&bytes);
+        let bytes = received(thread, into, result).into_iter().next().unwrap_or_default();
+        let response = messages::http_response(socket, &bytes);
         let accepted =
-            response.as_ref().is_some_and(|response| (200..300).contains(&response.status));
+            matches!(response, Some(What::HttpResponse { status, .. }) if status / 100 == 2);
         self.reply_seen(thread, fd, accepted);
-        let (Some(pid), Some(response)) = (self.pid_of(thread), response) else { return };
-        let http::Response { status, content_length, content_type, location, .. } = response;
-        let socket = Some(socket);
-        let told = What::HttpResponse { socket, status, content_length, content_type, location };
-        self.tell(pid, thread.id(), told);
+        if let (Some(pid), Some(response)) = (self.pid_of(thread), response) {
+            self.tell(pid, thread.id(), response);
+        }
     }
 }
 
 /// What was received, at most [`PAYLOAD`] bytes of each message.
-fn messages(thread: &Stopped, into: Into, result: i64) -> Vec<Vec<u8>> {
+fn received(thread: &Stopped, into: Into, result: i64) -> Vec<Vec<u8>> {
     let tid = thread.tid();
     let count = usize::try_from(result).unwrap_or(0);
     match into {
@@ -343,27 +341,9 @@ fn messages(thread: &Stopped, into: Into, result: i64) -> Vec<Vec<u8>> {
     }
 }
 
-/// What a TLS server's first bytes are; nothing if they are too few to tell.
-fn first_reply(bytes: &[u8]) -> Option<TlsReply> {
-    Some(match tls::first_record(bytes)? {
-        tls::Record::ServerHello { .. } | tls::Record::Other { .. } => TlsReply::ServerHello,
-        tls::Record::Alert { description, .. } => TlsReply::Alert(description.to_owned()),
-        tls::Record::NotTls { looks_like } => TlsReply::NotTls(looks_like.to_owned()),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_reply_is_told_by_its_first_record() {
-        let alert = [21, 3, 3, 0, 2, 2, 112];
-        assert_eq!(first_reply(&alert), Some(TlsReply::Alert("unrecognized_name".into())));
-        let http = b"HTTP/1.1 400 Bad Request\r\n";
-        assert_eq!(first_reply(http), Some(TlsReply::NotTls("http".into())));
-        assert_eq!(first_reply(&[22]), None, "too short to tell");
-    }
 
     #[test]
     fn descriptors_of_this_test_are_told() {

@@ -57,11 +57,12 @@ enum Topic {
     User = b'U',
 }
 
-/// Starts the command of a plan. The calling process must have one thread.
+/// Starts the command of a plan; `before` is done with its process id before it becomes its own program. The calling process must
+/// have one thread.
 ///
 /// # Errors
 /// EINVAL for a word with a NUL byte, EDEADLK with more than one thread, and those of pipe2(2), fork(2).
-pub fn spawn(plan: &Plan) -> Result<Spawned, Errno> {
+pub fn spawn(plan: &Plan, before: impl FnOnce(i32)) -> Result<Spawned, Errno> {
     let recipe = Recipe::new(plan)?;
     let (wait, go) = pipe2(OFlag::O_CLOEXEC)?;
     let (reports, report) = pipe2(OFlag::O_CLOEXEC)?;
@@ -73,6 +74,7 @@ pub fn spawn(plan: &Plan) -> Result<Spawned, Errno> {
         Fork::Parent(pid) => {
             drop((wait, report));
             let traced = seize(plan.mode, pid);
+            before(pid);
             let order = if traced.is_ok() { Order::Filter } else { Order::Plain };
             _ = write(&go, &[order as u8]);
             Ok(Spawned { pid, traced, reports })
@@ -81,7 +83,7 @@ pub fn spawn(plan: &Plan) -> Result<Spawned, Errno> {
 }
 
 fn seize(mode: CaptureMode, pid: i32) -> Result<(), WhyNot> {
-    if mode == CaptureMode::Proc {
+    if mode == CaptureMode::No {
         return Err(WhyNot::NotAsked);
     }
     sys::seize(pid, OPTIONS).map_err(|errno| why_not(errno, &Facts::of(pid)))

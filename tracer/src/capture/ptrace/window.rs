@@ -11,7 +11,7 @@ use super::program;
 use super::sockets::PAYLOAD;
 use super::tracee::{self, Entry, Stopped, Until};
 use super::trap::fd;
-use gmtrace_core::decode::{dns, http, tls};
+use crate::capture::messages;
 use gmtrace_core::event::{ResolverKind, What};
 use gmtrace_core::units::{Fd, Inode, Nanos, Pid, Tid};
 use libc::c_long;
@@ -268,30 +268,23 @@ impl Engine {
     }
 
     fn asked(&mut self, thread: &Stopped, fd: Fd, socket: Inode, message: &[u8], stream: bool) {
-        let question = if stream { dns::tcp_question(message) } else { dns::question(message) };
-        let (Some(pid), Some(question)) = (self.pid_of(thread), question) else { return };
+        let Some(pid) = self.pid_of(thread) else { return };
         let Some(process) = self.processes.get(&pid) else { return };
         let by_libc = process.getaddrinfo || process.go != Some(true);
         let via = if by_libc { ResolverKind::Libc } else { ResolverKind::Go };
         let server = process.sockets.peer(fd);
-        let dns::Question { id, name, qtype } = question;
-        let told = What::DnsQuestion { socket: Some(socket), server, id, name, qtype, via };
-        self.tell(pid, thread.id(), told);
+        if let Some(told) = messages::dns_question(socket, server, message, stream, via) {
+            self.tell(pid, thread.id(), told);
+        }
     }
 
     fn first_write(&mut self, thread: &Stopped, fd: Fd, socket: Inode, bytes: &[u8]) {
         let Some(pid) = self.pid_of(thread) else { return };
-        let request = http::request(bytes);
-        let tunnel = request.as_ref().is_some_and(|request| request.is_connect);
-        let socket = Some(socket);
-        let hello = tls::client_hello(bytes).map(|hello| What::TlsClientHello {
-            socket,
-            sni: hello.sni,
-            size: u32::try_from(hello.size).unwrap_or(u32::MAX),
-        });
-        let what = hello.or_else(|| request.map(|request| http_request(socket, request)));
+        let what = messages::first_write(socket, bytes);
         match &what {
-            Some(What::HttpRequest { .. }) => self.expect_reply(thread, fd, tunnel),
+            Some(What::HttpRequest { method, .. }) => {
+                self.expect_reply(thread, fd, method == "CONNECT");
+            }
             _ => self.unwatch(thread, fd),
         }
         if let Some(what) = what {
@@ -312,17 +305,6 @@ impl Engine {
             watched.until = now.plus(OPEN);
         }
     }
-}
-
-fn http_request(socket: Option<Inode>, request: http::Request) -> What {
-    let http::Request { method, target, host, url, proxy_authorization_present, .. } = request;
-    let url = url.unwrap_or_else(|| match host {
-        Some(host) if !target.contains("://") && target.starts_with('/') => {
-            format!("http://{host}{target}")
-        }
-        _ => target,
-    });
-    What::HttpRequest { socket, method, url, proxy_authorization: proxy_authorization_present }
 }
 
 /// The messages that a call is about to write; none if it does not write.

@@ -4,6 +4,7 @@ use super::super::collector::Request;
 use super::super::plan::nanos;
 use super::{BOUND, Running};
 use gmtrace::capture::proc::{SnapshotWants, still_in_lock};
+use gmtrace::launch::Capture;
 use gmtrace_core::event::{Event, KnownBy, Snapshot, SnapshotCause, What};
 use gmtrace_core::units::{Inode, Nanos, Pid};
 use std::collections::HashSet;
@@ -113,9 +114,9 @@ impl Running {
         pids
     }
 
-    /// The sockets whose counters matter; without ptrace they are not known and have to be looked for.
+    /// The sockets whose counters matter; where nothing is captured they are not known and have to be looked for.
     pub(super) fn sockets(&self) -> Option<HashSet<Inode>> {
-        self.side.capture.is_ok().then(|| {
+        (!matches!(self.side.capture, Capture::Proc(_))).then(|| {
             let open =
                 self.watch.session.connections.iter().filter(|c| c.closed.is_none() && !c.is_dns());
             open.filter_map(|c| c.socket).collect()

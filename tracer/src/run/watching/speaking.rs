@@ -3,6 +3,7 @@
 use super::Running;
 use crate::output::kept;
 use crate::output::screen::clear_live_line;
+use gmtrace::launch::Capture;
 use gmtrace_core::report::live;
 use gmtrace_core::report::message::{self, Closing, Context, Offers, Outputs};
 use gmtrace_core::units::{Nanos, Pid};
@@ -60,7 +61,7 @@ impl Running {
         }
         self.spoke = now;
         // Without ptrace it is not known when the command writes.
-        if self.side.capture.is_err() || self.within_line || self.terminal_is_taken() {
+        if self.side.capture != Capture::Ptrace || self.within_line || self.terminal_is_taken() {
             return;
         }
         let line = live::live_line(&self.live_state(now), self.screen.style().width);

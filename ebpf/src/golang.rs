@@ -1,0 +1,232 @@
+//! Functions of Go programs: at the first instruction, and at each by which one returns.
+//!
+//! A function whose stack is too small makes it larger and begins again, so its entry fires twice (runtime.morestack); and it may
+//! call itself. What tells calls apart is the goroutine, the function, and how far its stack pointer lies below the end of the
+//! goroutine's stack, which a copy of the stack does not change.
+
+use aya_ebpf::EbpfContext as _;
+use aya_ebpf::helpers::{
+    bpf_get_attach_cookie, bpf_get_current_pid_tgid, bpf_get_current_task_btf, bpf_ktime_get_ns,
+    bpf_probe_read_user, bpf_probe_read_user_buf, bpf_task_pt_regs,
+};
+use aya_ebpf::macros::{map, uprobe};
+use aya_ebpf::maps::{Array, HashMap};
+use aya_ebpf::programs::ProbeContext;
+use gmtrace_abi::golang::{
+    Call, Got, POINTS, Point, REGISTERS, Read, STEPS, Start, TEXT, UNREADABLE, VALUES, Value,
+};
+use gmtrace_abi::{Kind, Number};
+
+use crate::kernel::{Address, number};
+use crate::ring::{emit, unpaired};
+use crate::tree::{self, Who};
+
+/// What is probed; the cookie of a probe is its number here.
+#[map]
+static POINTS_MAP: Array<Point> = Array::with_max_entries(POINTS, 0);
+
+/// Calls that have begun.
+#[map]
+static CALLS: HashMap<Which, Begun> = HashMap::with_max_entries(16384, 0);
+
+/// Tells one call from another.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct Which {
+    goroutine: u64,
+    depth: u64,
+    process: u32,
+    point: u32,
+}
+
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct Begun {
+    /// The goroutine's number: its structure is used again when it has ended, in a panic for one, with no return.
+    goid: u64,
+    at: u64,
+    kept: u64,
+}
+
+/// The registers of the thread, as the breakpoint found them.
+#[derive(Clone, Copy)]
+struct Registers(Address);
+
+impl Registers {
+    #[inline(always)]
+    fn now() -> Option<Registers> {
+        let regs = unsafe { bpf_task_pt_regs(bpf_get_current_task_btf()) } as u64;
+        // The verifier follows this pointer, and does not like it to be added to. What has been read it takes for a number.
+        Some(Registers(Address((&raw const regs) as u64).read::<Address>()?))
+    }
+
+    #[inline(always)]
+    fn get(self, index: u32) -> u64 {
+        let index = if index < REGISTERS { index } else { 0 };
+        self.0.plus(u64::from(index) * 8).read().unwrap_or(0)
+    }
+}
+
+#[uprobe]
+pub fn go_enter(ctx: ProbeContext) -> u32 {
+    enters(&ctx);
+    0
+}
+
+#[uprobe]
+pub fn go_return(ctx: ProbeContext) -> u32 {
+    returns(&ctx);
+    0
+}
+
+/// A call as a probe finds it.
+struct Seen {
+    who: Who,
+    which: Which,
+    goid: u64,
+    registers: Registers,
+    stack: u64,
+}
+
+#[inline(always)]
+fn seen(ctx: &ProbeContext) -> Option<(Seen, &'static Point)> {
+    let (who, _) = tree::current_member()?;
+    let number_ = unsafe { bpf_get_attach_cookie(ctx.as_ptr()) } as u32;
+    let point = POINTS_MAP.get(number_)?;
+    let registers = Registers::now()?;
+    let goroutine = registers.get(number(Number::RegsGoroutine));
+    let stack = registers.get(number(Number::RegsStack));
+    let end = user(goroutine + u64::from(point.stack_end))?;
+    let goid = user(goroutine + u64::from(point.goid))?;
+    let process = (bpf_get_current_pid_tgid() >> 32) as u32;
+    let which = Which { goroutine, depth: end - stack, process, point: number_ };
+    Some((Seen { who, which, goid, registers, stack }, point))
+}
+
+#[inline(always)]
+fn user(address: u64) -> Option<u64> {
+    unsafe { bpf_probe_read_user(address as *const u64) }.ok()
+}
+
+#[inline(always)]
+fn enters(ctx: &ProbeContext) -> Option<()> {
+    let (seen, point) = seen(ctx)?;
+    if point.filtered != 0 {
+        let first = value(&point.entry[0], &seen, 0, None);
+        if first.word != point.only || first.second & UNREADABLE != 0 {
+            return None;
+        }
+    }
+    if let Some(before) = unsafe { CALLS.get(seen.which) } {
+        if before.goid == seen.goid {
+            return None;
+        }
+    }
+    let kept = seen.registers.get(u32::from(point.kept));
+    if point.tells_return != 0 {
+        let begun = Begun { goid: seen.goid, at: unsafe { bpf_ktime_get_ns() }, kept };
+        if CALLS.insert(seen.which, begun, 0).is_err() {
+            unpaired(Kind::GoEntry);
+        }
+    }
+    match point.tells_entry {
+        0 => {}
+        1 => tell::<0>(Kind::GoEntry, &seen, &point.entry, kept, 0),
+        _ => tell::<VALUES>(Kind::GoEntry, &seen, &point.entry, kept, 0),
+    }
+    Some(())
+}
+
+#[inline(always)]
+fn returns(ctx: &ProbeContext) -> Option<()> {
+    let (seen, point) = seen(ctx)?;
+    // It had begun before it was probed.
+    let begun = *unsafe { CALLS.get(seen.which) }?;
+    _ = CALLS.remove(seen.which);
+    if begun.goid != seen.goid {
+        return None;
+    }
+    let took = ((unsafe { bpf_ktime_get_ns() } - begun.at) / 1000) as u32;
+    match point.tells_return {
+        0 => {}
+        1 => tell::<0>(Kind::GoReturn, &seen, &point.at_return, begun.kept, took),
+        _ => tell::<VALUES>(Kind::GoReturn, &seen, &point.at_return, begun.kept, took),
+    }
+    Some(())
+}
+
+#[inline(always)]
+fn tell<const N: usize>(kind: Kind, seen: &Seen, values: &[Value; VALUES], kept: u64, took: u32) {
+    emit(kind, seen.who, |record: &mut Call<N>| {
+        record.point = seen.which.point;
+        record.took_us = took;
+        record.goid = seen.goid;
+        record.depth = seen.which.depth;
+        for index in 0..VALUES {
+            let text = record.texts.get_mut(index);
+            record.values[index] = value(&values[index], seen, kept, text);
+        }
+    });
+}
+
+const NONE: Got = Got { word: 0, second: UNREADABLE };
+
+/// Follows the way to a value, and reads it.
+#[inline(always)]
+fn value(value: &Value, seen: &Seen, kept: u64, text: Option<&mut [u8; TEXT]>) -> Got {
+    if value.read == Read::Nothing as u8 {
+        return NONE;
+    }
+    // A place is an address, or a register, of which the value is known at once.
+    let (mut first, mut second, mut place) = (0, 0, 0);
+    let mut known = true;
+    if value.start == Start::Register as u8 {
+        first = seen.registers.get(u32::from(value.register[0]));
+        second = seen.registers.get(u32::from(value.register[1]));
+    } else if value.start == Start::Kept as u8 {
+        first = kept;
+    } else {
+        place = seen.stack + u64::from(value.above);
+        known = false;
+    }
+    for step in 0..STEPS {
+        if step >= usize::from(value.steps) {
+            break;
+        }
+        let pointer = if known { first } else { user(place).unwrap_or(0) };
+        if pointer == 0 {
+            return NONE;
+        }
+        place = pointer + u64::from(value.way[step]);
+        known = false;
+    }
+    if value.read == Read::Name as u8 {
+        let used: Option<u8> = unsafe { bpf_probe_read_user((place + 255) as *const u8) }.ok();
+        return copy(place, u64::from(used.unwrap_or(0)), text);
+    }
+    if !known {
+        let Some(word) = user(place) else { return NONE };
+        first = word;
+        if value.read == Read::Text as u8 || value.read == Read::Pair as u8 {
+            second = user(place + 8).unwrap_or(0);
+        }
+    }
+    match value.read {
+        read if read == Read::Text as u8 => copy(first, second, text),
+        read if read == Read::Byte as u8 => Got { word: first & 0xff, second: 0 },
+        read if read == Read::Half as u8 => Got { word: first & 0xffff, second: 0 },
+        read if read == Read::Pair as u8 => Got { word: first, second: second & !UNREADABLE },
+        _ => Got { word: first, second: 0 },
+    }
+}
+
+#[inline(always)]
+fn copy(from: u64, length: u64, text: Option<&mut [u8; TEXT]>) -> Got {
+    let Some(text) = text else { return NONE };
+    let kept = if length > TEXT as u64 { TEXT } else { length as usize };
+    let read = unsafe { bpf_probe_read_user_buf(from as *const u8, &mut text[..kept]) };
+    match read {
+        Ok(()) => Got { word: length, second: kept as u64 },
+        Err(_) => Got { word: length, second: UNREADABLE },
+    }
+}

@@ -1,0 +1,23 @@
+//! Loads the eBPF programs and prints what the kernel says of each: how many instructions it has, and how many the verifier looked
+//! at (since Linux 5.16).
+
+use gmtrace::capture::ebpf;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match ebpf::load(ebpf::Version::running()) {
+        Ok(loaded) => {
+            println!("{:<24} {:>12} {:>10}", "program", "instructions", "verified");
+            for program in loaded.programs() {
+                let ebpf::Verified { name, instructions, looked_at } = program;
+                let looked_at = looked_at.map_or("-".to_owned(), |n| n.to_string());
+                println!("{name:<24} {instructions:>12} {looked_at:>10}");
+            }
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! Reads the ring buffer on a thread of its own, and sends on what it says, in the order in which it happened.
+
+use super::events::Translator;
+use super::libraries::Libraries;
+use super::load::{Error, Loaded};
+use super::wire::{self, Record};
+use crate::capture::clock::Clock;
+use crate::capture::ptrace::{PendingLocks, SeenSignals};
+use crate::capture::queue::EventSender;
+use aya::maps::{MapData, RingBuf};
+use gmtrace_abi::{Counts, Kind};
+use gmtrace_core::event::{Event, What};
+use gmtrace_core::units::Pid;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
+use tokio::io::unix::AsyncFd;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::time::MissedTickBehavior;
+
+/// Records are fetched this often; the kernel wakes the reader earlier only where the ring fills up.
+const EVERY: Duration = Duration::from_millis(10);
+/// It is waited for so long: a file of a process that it looks at may be on a disk that does not answer.
+const BOUND: Duration = Duration::from_secs(1);
+/// Records come in the order in which they were finished. A CPU that was interrupted while it wrote one is this late at most.
+const LATE_NS: u64 = 5_000_000;
+
+/// A reader that runs.
+#[derive(Debug)]
+pub struct Reader {
+    asks: Asks,
+    over: Receiver<Loaded>,
+}
+
+/// What a reader can be asked for.
+#[derive(Debug)]
+enum Ask {
+    /// Take in what has been written, and say so.
+    Fetch(Sender<()>),
+    /// Likewise, and end.
+    End,
+}
+
+/// The way to a reader.
+#[derive(Debug, Clone)]
+pub struct Asks(UnboundedSender<Ask>);
+
+impl Asks {
+    /// Comes back when everything that had been written has been taken in.
+    pub fn fetch(&self) {
+        let (done, wait) = channel();
+        // An error: the reader has ended, and has taken in everything.
+        if self.0.send(Ask::Fetch(done)).is_ok() {
+            _ = wait.recv_timeout(BOUND);
+        }
+    }
+}
+
+/// What a reader is told of the run.
+pub struct Run {
+    /// Where events go.
+    pub events: EventSender,
+    /// Their clock.
+    pub clock: Clock,
+    /// The first process of the tree.
+    pub command: Pid,
+    /// Whether children are told of.
+    pub follow_children: bool,
+    /// The signals that reach the command.
+    pub signals: SeenSignals,
+    /// Locks whose end the sampler may see first.
+    pub locks: PendingLocks,
+}
+
+impl Reader {
+    /// Starts to read.
+    ///
+    /// # Errors
+    /// Where the ring cannot be mapped, or there can be no thread.
+    pub fn start(mut loaded: Loaded, run: Run) -> Result<Reader, Error> {
+        let ring = loaded.ring()?;
+        let (ask, asked) = unbounded_channel();
+        let (tell_over, over) = channel();
+        let Run { events, clock, command, follow_children, signals, locks } = run;
+        let mut libraries = Libraries::default();
+        libraries.watch_usual(&mut loaded);
+        let translator = Translator::new(clock, command, follow_children, (signals, locks));
+        let (held, received) = (Vec::new(), [0; Kind::COUNT]);
+        let reading =
+            Reading { loaded, ring, translator, libraries, held, events, clock, received };
+        let thread = std::thread::Builder::new().name("ebpf".to_owned());
+        let work = move || reading.run(asked, &tell_over);
+        thread.spawn(work).map_err(|why| Error::Refused {
+            what: "a thread for the ring buffer".to_owned(),
+            why: why.to_string(),
+        })?;
+        Ok(Reader { asks: Asks(ask), over })
+    }
+
+    /// The way to it.
+    pub fn asks(&self) -> Asks {
+        self.asks.clone()
+    }
+
+    /// Takes in everything that was written so far, says what was lost, and ends. Gives the programs back, still attached; nothing
+    /// where that takes too long.
+    pub fn finish(self) -> Option<Loaded> {
+        // An error: the thread has ended by itself.
+        _ = self.asks.0.send(Ask::End);
+        self.over.recv_timeout(BOUND).ok()
+    }
+}
+
+/// Readiness of a descriptor, for the runtime that this is called in.
+#[allow(unsafe_code, reason = "tokio leaves it to the caller that the descriptor stays the same")]
+fn readiness(descriptor: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: an owned descriptor is open, and the same, until it is dropped, and it is given away here.
+    Ok(unsafe { AsyncFd::register(descriptor) }?)
+}
+
+struct Reading {
+    loaded: Loaded,
+    libraries: Libraries,
+    ring: RingBuf<MapData>,
+    translator: Translator,
+    /// Events that an earlier one may still have to go before.
+    held: Vec<Event>,
+    events: EventSender,
+    clock: Clock,
+    received: [u64; Kind::COUNT],
+}
+
+impl Reading {
+    fn run(mut self, asked: UnboundedReceiver<Ask>, over: &Sender<Loaded>) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let ended = runtime.and_then(|runtime| runtime.block_on(self.read(asked)));
+        if let Err(why) = ended {
+            tracing::warn!("the ring buffer: {why}");
+        }
+        self.fetch();
+        self.send_until(u64::MAX);
+        match self.loaded.counts() {
+            Ok(counts) => self.say_losses(&counts),
+            Err(why) => tracing::warn!("{why}"),
+        }
+        // Nobody wants it: dropped here.
+        _ = over.send(self.loaded);
+    }
+
+    async fn read(&mut self, mut asked: UnboundedReceiver<Ask>) -> io::Result<()> {
+        let ready = readiness(self.ring.as_fd().try_clone_to_owned()?)?;
+        let mut tick = tokio::time::interval(EVERY);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let ask = tokio::select! {
+                ask = asked.recv() => Some(ask.unwrap_or(Ask::End)),
+                _ = tick.tick() => None,
+                readable = ready.readable() => { readable?.clear_ready(); None }
+            };
+            self.fetch();
+            self.libraries.look(&mut self.loaded);
+            match ask {
+                Some(Ask::End) => return Ok(()),
+                // Who asked and does not wait is gone.
+                Some(Ask::Fetch(done)) => _ = done.send(()),
+                None => {}
+            }
+            self.send_until(self.clock.now().0.saturating_sub(LATE_NS));
+        }
+    }
+
+    /// Takes in what is there.
+    fn fetch(&mut self) {
+        while let Some(item) = self.ring.next() {
+            let Some((head, record)) = wire::record(&item) else { continue };
+            if let Some(received) = self.received.get_mut(head.kind as usize) {
+                *received += 1;
+            }
+            if let Record::Exec(_) = record {
+                self.libraries.began(Pid(head.pid.cast_signed()));
+            }
+            self.held.extend(self.translator.events(head, record));
+        }
+    }
+
+    /// Sends on what happened before `until`.
+    fn send_until(&mut self, until: u64) {
+        self.held.sort_by_key(|event| event.t);
+        let ready = self.held.partition_point(|event| event.t.0 < until);
+        for event in self.held.drain(..ready) {
+            // Nobody reads any more.
+            _ = self.events.send(event);
+        }
+    }
+
+    /// What the ring had no room for, by what it was.
+    fn say_losses(&mut self, counts: &[Counts; Kind::COUNT]) {
+        for (kind, counts) in Kind::ALL.iter().zip(counts) {
+            let what = format!("{kind:?}").to_lowercase();
+            let lost = |count, why: &str| {
+                let what = What::Lost { what: what.clone(), count, why: why.to_owned() };
+                Event { t: self.clock.now(), pid: Pid(0), tid: Pid(0).into(), what }
+            };
+            if counts.dropped > 0 {
+                self.events.send_last(lost(counts.dropped, "the ring buffer was full"));
+            }
+            if counts.unpaired > 0 {
+                self.events.send_last(lost(
+                    counts.unpaired,
+                    "more of them at a time than there is room for",
+                ));
+            }
+        }
+    }
+}

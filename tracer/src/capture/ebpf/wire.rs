@@ -1,0 +1,108 @@
+//! The records of the ring buffer, from the bytes that it gives.
+#![allow(unsafe_code, reason = "records are copied out of bytes that the kernel wrote")]
+
+use gmtrace_abi::golang::{Call, Point, VALUES};
+use gmtrace_abi::{
+    Connection, Counts, Exec, Exit, Fork, Head, Kind, LONG, Lock, Lookup, SHORT, Signal, Stop,
+    Transfer,
+};
+use std::mem::size_of;
+
+/// A value of a map, as aya wants it marked.
+#[derive(Debug, Clone, Copy)]
+#[repr(transparent)]
+pub struct Wired<T>(pub T);
+
+// SAFETY: three u64 (gmtrace-abi), of which every pattern of bits is one.
+unsafe impl aya::Pod for Wired<Counts> {}
+// SAFETY: integers and arrays of integers, without padding (gmtrace-abi).
+unsafe impl aya::Pod for Wired<Point> {}
+
+/// A record.
+#[derive(Debug)]
+pub enum Record {
+    /// A process began.
+    Fork(Fork),
+    /// A process became another program.
+    Exec(Box<Exec>),
+    /// A process ended.
+    Exit(Exit),
+    /// A TCP connection attempt, or its end.
+    Connection(Connection),
+    /// A short message.
+    Short(Box<Transfer<SHORT>>),
+    /// A long one.
+    Long(Box<Transfer<LONG>>),
+    /// A lock.
+    Lock(Box<Lock>),
+    /// A signal.
+    Signal(Signal),
+    /// A look-up of libc.
+    Lookup(Box<Lookup>),
+    /// A process is being stopped.
+    Stop(Stop),
+    /// A call of a Go function, its beginning or its end, without texts.
+    Call(Box<Call<0>>),
+    /// Likewise, with texts.
+    CallWithTexts(Box<Call<VALUES>>),
+}
+
+/// Types that any bytes are a value of.
+///
+/// # Safety
+/// `repr(C)`, of integers and arrays of integers alone.
+unsafe trait Plain: Copy {}
+// SAFETY: all of gmtrace-abi's records are.
+unsafe impl Plain for Head {}
+// SAFETY: as above.
+unsafe impl Plain for Fork {}
+// SAFETY: as above.
+unsafe impl Plain for Exec {}
+// SAFETY: as above.
+unsafe impl Plain for Exit {}
+// SAFETY: as above.
+unsafe impl Plain for Connection {}
+// SAFETY: as above.
+unsafe impl<const N: usize> Plain for Transfer<N> {}
+// SAFETY: as above.
+unsafe impl Plain for Lock {}
+// SAFETY: as above.
+unsafe impl Plain for Signal {}
+// SAFETY: as above.
+unsafe impl Plain for Lookup {}
+// SAFETY: as above.
+unsafe impl Plain for Stop {}
+// SAFETY: as above.
+unsafe impl<const N: usize> Plain for Call<N> {}
+
+/// Records have their own length; of [`Head`] alone more may follow.
+fn plain<T: Plain>(bytes: &[u8]) -> Option<T> {
+    let bytes = bytes.get(..size_of::<T>())?;
+    // SAFETY: there are as many bytes as T has, and any of them are one.
+    Some(unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
+}
+
+/// What a record's bytes say; none where they are no record of this version's.
+pub fn record(bytes: &[u8]) -> Option<(Head, Record)> {
+    let head: Head = plain(bytes)?;
+    let kind = *Kind::ALL.get(head.kind as usize)?;
+    let record = match kind {
+        Kind::Fork => Record::Fork(plain(bytes)?),
+        Kind::Exec => Record::Exec(Box::new(plain(bytes)?)),
+        Kind::Exit => Record::Exit(plain(bytes)?),
+        Kind::Connect | Kind::ConnectEnd => Record::Connection(plain(bytes)?),
+        Kind::Sent | Kind::Received if bytes.len() >= size_of::<Transfer<LONG>>() => {
+            Record::Long(Box::new(plain(bytes)?))
+        }
+        Kind::Sent | Kind::Received => Record::Short(Box::new(plain(bytes)?)),
+        Kind::Flock | Kind::RecordLock => Record::Lock(Box::new(plain(bytes)?)),
+        Kind::Signal => Record::Signal(plain(bytes)?),
+        Kind::LookupStart | Kind::LookupEnd => Record::Lookup(Box::new(plain(bytes)?)),
+        Kind::Stop => Record::Stop(plain(bytes)?),
+        Kind::GoEntry | Kind::GoReturn if bytes.len() >= size_of::<Call<VALUES>>() => {
+            Record::CallWithTexts(Box::new(plain(bytes)?))
+        }
+        Kind::GoEntry | Kind::GoReturn => Record::Call(Box::new(plain(bytes)?)),
+    };
+    Some((head, record))
+}
