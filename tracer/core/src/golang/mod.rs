@@ -20,6 +20,7 @@ mod module;
 mod netpoll;
 mod pclntab;
 mod place;
+pub mod probes;
 mod reading;
 mod reasons;
 mod recorded;
