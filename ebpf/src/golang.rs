@@ -7,7 +7,7 @@
 use aya_ebpf::EbpfContext as _;
 use aya_ebpf::helpers::{
     bpf_get_attach_cookie, bpf_get_current_pid_tgid, bpf_get_current_task_btf, bpf_ktime_get_ns,
-    bpf_probe_read_user, bpf_probe_read_user_buf, bpf_task_pt_regs,
+    bpf_probe_read_user, bpf_task_pt_regs,
 };
 use aya_ebpf::macros::{map, uprobe};
 use aya_ebpf::maps::{Array, HashMap};
@@ -15,9 +15,9 @@ use aya_ebpf::programs::ProbeContext;
 use gmtrace_abi::golang::{
     Call, Got, POINTS, Point, REGISTERS, Read, STEPS, Start, TEXT, UNREADABLE, VALUES, Value,
 };
-use gmtrace_abi::{Kind, Number};
+use gmtrace_abi::{Kind, Number, Output, PAGE, SHORT};
 
-use crate::kernel::{Address, number};
+use crate::kernel::{Address, copy_user, number};
 use crate::ring::{emit, unpaired};
 use crate::tree::{self, Who};
 
@@ -77,6 +77,42 @@ pub fn go_enter(ctx: ProbeContext) -> u32 {
 pub fn go_return(ctx: ProbeContext) -> u32 {
     returns(&ctx);
     0
+}
+
+/// `internal/poll.(*FD).Write`, of which the bytes are wanted: the first value of the point is the descriptor, the second what is
+/// written.
+#[uprobe]
+pub fn go_write(ctx: ProbeContext) -> u32 {
+    writes(&ctx);
+    0
+}
+
+#[inline(always)]
+fn writes(ctx: &ProbeContext) -> Option<()> {
+    let (seen, point) = seen(ctx)?;
+    if value(&point.entry[0], &seen, 0, None).word != point.only {
+        return None;
+    }
+    let bytes = value(&Value { read: Read::Pair as u8, ..point.entry[1] }, &seen, 0, None);
+    if bytes.word == 0 {
+        return None;
+    }
+    if bytes.second <= SHORT as u64 {
+        write_down::<SHORT>(&seen, point.only, bytes);
+    } else {
+        write_down::<PAGE>(&seen, point.only, bytes);
+    }
+    Some(())
+}
+
+#[inline(always)]
+fn write_down<const N: usize>(seen: &Seen, descriptor: u64, bytes: Got) {
+    emit(Kind::Output, seen.who, |record: &mut Output<N>| {
+        record.fd = descriptor as i32;
+        record.length = bytes.second;
+        let kept = copy_user(bytes.word, bytes.second, &mut record.text);
+        record.kept = kept.unwrap_or(0) as u32;
+    });
 }
 
 /// A call as a probe finds it.
@@ -223,10 +259,8 @@ fn value(value: &Value, seen: &Seen, kept: u64, text: Option<&mut [u8; TEXT]>) -
 #[inline(always)]
 fn copy(from: u64, length: u64, text: Option<&mut [u8; TEXT]>) -> Got {
     let Some(text) = text else { return NONE };
-    let kept = if length > TEXT as u64 { TEXT } else { length as usize };
-    let read = unsafe { bpf_probe_read_user_buf(from as *const u8, &mut text[..kept]) };
-    match read {
-        Ok(()) => Got { word: length, second: kept as u64 },
-        Err(_) => Got { word: length, second: UNREADABLE },
+    match copy_user(from, length, text) {
+        Some(kept) => Got { word: length, second: kept as u64 },
+        None => Got { word: length, second: UNREADABLE },
     }
 }

@@ -2,7 +2,8 @@
 
 use aya_ebpf::helpers::{
     bpf_get_current_task, bpf_get_current_task_btf, bpf_probe_read_kernel,
-    bpf_probe_read_kernel_buf, bpf_probe_read_user, bpf_task_pt_regs, generated,
+    bpf_probe_read_kernel_buf, bpf_probe_read_user, bpf_probe_read_user_buf, bpf_task_pt_regs,
+    generated,
 };
 use gmtrace_abi::{MISSING, Number, Offset};
 
@@ -125,6 +126,18 @@ impl Syscall {
     pub fn is(&self, which: Number) -> bool {
         self.nr == number(which)
     }
+}
+
+/// Copies memory of the current process: `length` bytes, or as many as there is room for. Gives how many that were; none where it
+/// cannot be read.
+#[inline(always)]
+pub fn copy_user(from: u64, length: u64, into: &mut [u8]) -> Option<usize> {
+    let room = into.len();
+    let kept = if length > room as u64 { room } else { length as usize };
+    // The compiler knows by now that it fits and would leave the next look out; the verifier wants to see it.
+    let into = into.get_mut(..core::hint::black_box(kept))?;
+    unsafe { bpf_probe_read_user_buf(from as *const u8, into) }.ok()?;
+    Some(kept)
 }
 
 /// Reads a word of the current process's memory.

@@ -1,12 +1,12 @@
 //! Processes: fork, exec, exit.
 
 use aya_ebpf::EbpfContext as _;
-use aya_ebpf::helpers::{bpf_probe_read_kernel_str_bytes, bpf_probe_read_user_buf};
+use aya_ebpf::helpers::bpf_probe_read_kernel_str_bytes;
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
-use gmtrace_abi::{Exec, Exit, Fork, Kind, Offset, WORDS};
+use gmtrace_abi::{Exec, Exit, Fork, Kind, Offset};
 
-use crate::kernel::{Address, current};
+use crate::kernel::{Address, copy_user, current};
 use crate::resolver;
 use crate::ring::emit;
 use crate::tree::{self, Member, Who};
@@ -55,11 +55,8 @@ fn executed(program: Address) -> Option<()> {
         _ = unsafe { bpf_probe_read_kernel_str_bytes(file as *const u8, &mut record.program) };
         let all = end.saturating_sub(start);
         record.words_all = all as u32;
-        let kept = if all > WORDS as u64 { WORDS } else { all as usize };
         // The words have just been written by the kernel, so they are in memory.
-        let read =
-            unsafe { bpf_probe_read_user_buf(start as *const u8, &mut record.words[..kept]) };
-        record.words_len = if read.is_ok() { kept as u32 } else { 0 };
+        record.words_len = copy_user(start, all, &mut record.words).unwrap_or(0) as u32;
     });
     Some(())
 }

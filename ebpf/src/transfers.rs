@@ -1,12 +1,12 @@
 //! What is sent and received over internet sockets: the beginnings of it, where the questions of a resolver, the ClientHello and
 //! the heads of plain HTTP are. Seen when the call is over, so that the bytes are in memory.
 
-use aya_ebpf::helpers::{bpf_probe_read_user, bpf_probe_read_user_buf};
+use aya_ebpf::helpers::bpf_probe_read_user;
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
 use gmtrace_abi::{Kind, LONG, Number, SHORT, Transfer};
 
-use crate::kernel::{Address, Syscall, user_word};
+use crate::kernel::{Address, Syscall, copy_user, user_word};
 use crate::ring::emit;
 use crate::sockets;
 use crate::tree::{self, Who};
@@ -95,10 +95,8 @@ impl Message {
             sockets::fill(&mut record.ends, self.sock, self.inode, self.fd);
             record.result = self.result;
             record.earlier = self.earlier;
-            let kept = if self.length > N as u64 { N } else { self.length as usize };
-            let payload = &mut record.payload[..kept];
-            let read = unsafe { bpf_probe_read_user_buf(self.start as *const u8, payload) };
-            record.kept = if read.is_ok() { kept as u32 } else { 0 };
+            let kept = copy_user(self.start, self.length, &mut record.payload);
+            record.kept = kept.unwrap_or(0) as u32;
         });
     }
 }

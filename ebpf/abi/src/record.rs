@@ -36,11 +36,13 @@ pub enum Kind {
     GoEntry,
     /// [`Call`](crate::golang::Call): it returns.
     GoReturn,
+    /// [`Output`].
+    Output,
 }
 
 impl Kind {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Kind; 15] = [
+    pub const ALL: [Kind; 16] = [
         Kind::Fork,
         Kind::Exec,
         Kind::Exit,
@@ -56,6 +58,7 @@ impl Kind {
         Kind::Stop,
         Kind::GoEntry,
         Kind::GoReturn,
+        Kind::Output,
     ];
 
     /// How many there are.
@@ -196,6 +199,25 @@ pub struct Transfer<const N: usize> {
     pub payload: [u8; N],
 }
 
+/// Bytes of a long write that are kept.
+pub const PAGE: usize = 4096;
+
+/// A program writes to its standard error. `N` is [`SHORT`] or [`PAGE`]: the length of the record tells.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub struct Output<const N: usize> {
+    /// How it begins.
+    pub head: Head,
+    /// The descriptor.
+    pub fd: i32,
+    /// Bytes of `text` that are used.
+    pub kept: u32,
+    /// Bytes in all.
+    pub length: u64,
+    /// What is written.
+    pub text: [u8; N],
+}
+
 /// Names of a path that are followed; where a filesystem is mounted counts as one.
 pub const DEPTH: usize = 20;
 /// Bytes of each that are kept, with the NUL byte that ends it: the longest that go makes is a hash of 64 digits with `.lock`.
@@ -288,5 +310,6 @@ const _: () = {
     assert!(size_of::<Lock>() == 56 + DEPTH * NAME);
     assert!(size_of::<Signal>() == 40);
     assert!(size_of::<Stop>() == 32);
+    assert!(size_of::<Output<SHORT>>() == 40 + SHORT);
     assert!(size_of::<Lookup>() == 32 + HOST + SERVICE);
 };

@@ -8,3 +8,4 @@ mod messages;
 pub mod proc;
 pub mod ptrace;
 pub mod queue;
+mod said;

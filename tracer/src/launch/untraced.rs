@@ -30,7 +30,7 @@ pub(super) fn attend<W>(
         return teller.not_started(report.user, report.exec);
     }
     let pid = Pid(spawned.pid);
-    let mut waiter = Waiter { pid, clock: run.clock, events, teller, reader: None };
+    let mut waiter = Waiter { pid, clock: run.clock, events, teller, reader: None, probes: None };
     waiter.tell(What::ProcessStart { ppid: Pid(nix::unistd::getpid().as_raw()), ns_pid: None });
     let (capture, seen) = waiter.begin(by, &run);
     if let Capture::Proc(why) = &capture {
@@ -41,8 +41,11 @@ pub(super) fn attend<W>(
     let companions = run.begin(spawned, capture, report.no_new_privs, seen, watch);
     waiter.teller.link.send(&ToFront::Started);
     waiter.wait();
+    // The watch goes on until the last sender of events is gone.
+    let probes = waiter.probes.take();
     drop(waiter);
     companions.wait();
+    drop(probes);
 }
 
 /// How a command that is not traced is watched.
@@ -61,6 +64,8 @@ struct Waiter {
     events: EventSender,
     teller: Teller,
     reader: Option<Reader>,
+    /// The programs, when nothing more is read.
+    probes: Option<Loaded>,
 }
 
 impl Waiter {
@@ -120,8 +125,8 @@ impl Waiter {
     }
 
     fn ended(&mut self, ending: Ending, cpu_ns: u64) {
-        // What was written before comes before.
-        drop(self.reader.take().map(Reader::finish));
+        // What was written before comes before. Taking probes out takes the kernel a while: that is for when the front is gone.
+        self.probes = self.reader.take().and_then(Reader::finish);
         self.tell(What::ProcessExit { exit: ending.into(), cpu_ns });
         self.teller.tell(Change::Ended(ending));
     }

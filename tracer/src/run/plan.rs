@@ -13,6 +13,7 @@ use nix::unistd::User;
 use std::ffi::{CString, OsStr, OsString};
 use std::io::IsTerminal;
 use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 /// What is to be done.
 pub struct Planned {
@@ -83,10 +84,13 @@ pub fn plan(options: &RunOptions, argv: Vec<OsString>) -> Result<Planned> {
         BackendChoice::Proc | BackendChoice::Ebpf => CaptureMode::No,
         BackendChoice::Auto | BackendChoice::Ptrace => CaptureMode::Ptrace,
     };
-    let probes = match options.backend {
+    let mut probes = match options.backend {
         BackendChoice::Ebpf => Some(ebpf::load(ebpf::Version::running())?),
         _ => None,
     };
+    if let (Some(probes), Some(go)) = (&mut probes, go_command(&argv, &env)) {
+        probes.watch_go(&go);
+    }
     let launch = Plan {
         argv,
         env,
@@ -100,6 +104,20 @@ pub fn plan(options: &RunOptions, argv: Vec<OsString>) -> Result<Planned> {
     };
     let started = started(&launch, &header.cwd);
     Ok(Planned { launch, header, targets, started, probes })
+}
+
+/// The go command that is to be run, if it is one: its functions are probed before it begins. Another one, which it or a script
+/// becomes, is probed when it has begun.
+fn go_command(argv: &[OsString], env: &[(OsString, OsString)]) -> Option<PathBuf> {
+    let name = Path::new(argv.first()?);
+    if !name.file_name()?.as_bytes().starts_with(b"go") {
+        return None;
+    }
+    if name.components().count() > 1 {
+        return Some(name.to_owned());
+    }
+    let (_, path) = env.iter().find(|(variable, _)| variable == "PATH")?;
+    std::env::split_paths(path).map(|folder| folder.join(name)).find(|file| file.is_file())
 }
 
 /// The threads that looked at the targets are over, but the kernel may still list them, and a process of several threads is not

@@ -1,18 +1,24 @@
 //! What the records say, as events.
 
+use super::calls::{Calls, Open, Values};
+use super::probes::GoPoints;
 use super::wire::Record;
 use crate::capture::clock::Clock;
 use crate::capture::messages;
 use crate::capture::ptrace::{PendingLock, PendingLocks, SeenSignals, program, signal_name};
+use crate::capture::said::{STDERR, Said, Whole};
 use gmtrace_abi as abi;
+use gmtrace_abi::golang::{Got, TEXT};
 use gmtrace_abi::{Head, Kind};
 use gmtrace_core::decode::sockaddr::Address;
 use gmtrace_core::event::{
     Event, Exit, KnownBy, LockKind, LockMode, ResolverKind, Sample, SignalSender, TcpInfo,
     TcpSample, TlsReply, Transport, What,
 };
+use gmtrace_core::golang::probes::{Function, What as Meaning};
 use gmtrace_core::units::{Fd, Inode, Pid, Tid};
 use nix::errno::Errno;
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -34,6 +40,12 @@ pub struct Translator {
     command: Pid,
     /// Whether children are told of.
     follow_children: bool,
+    /// Calls of Go functions.
+    calls: Calls,
+    /// What each process has begun to say on standard error.
+    said: HashMap<Pid, Said>,
+    /// When a connection attempt of a thread was last told of, by process and descriptor.
+    attempts: HashMap<(Pid, Fd), u64>,
     /// Locks that are waited for: the thread, the file's device and inode, and its number among the pending ones.
     waiting: HashMap<Tid, ((u32, u64), u64)>,
     locks: PendingLocks,
@@ -73,6 +85,9 @@ impl Translator {
             clock,
             command,
             follow_children,
+            calls: Calls::default(),
+            said: HashMap::new(),
+            attempts: HashMap::new(),
             waiting: HashMap::new(),
             locks,
             next_lock: 0,
@@ -87,7 +102,7 @@ impl Translator {
     }
 
     /// The events of a record.
-    pub fn events(&mut self, head: Head, record: Record) -> Vec<Event> {
+    pub fn events(&mut self, head: Head, record: Record, go: &GoPoints) -> Vec<Event> {
         let kind = Kind::ALL.get(head.kind as usize).copied();
         match record {
             Record::Fork(fork) => self.forked(&head, &fork),
@@ -117,7 +132,16 @@ impl Translator {
             Record::Lock(lock) => self.lock(&head, kind == Some(Kind::Flock), &lock),
             Record::Signal(signal) => self.signal(&head, &signal),
             Record::Stop(stop) => self.stopped(&head, stop.signal.cast_signed()),
-            Record::Call(_) | Record::CallWithTexts(_) => {}
+            Record::Call(call) => {
+                let which = ((call.point, call.depth), call.goid);
+                self.call(&head, kind, which, (&call.values, &call.texts), go);
+            }
+            Record::CallWithTexts(call) => {
+                let which = ((call.point, call.depth), call.goid);
+                self.call(&head, kind, which, (&call.values, &call.texts), go);
+            }
+            Record::ShortOutput(o) => self.wrote(&head, o.length, used(&o.text, o.kept)),
+            Record::LongOutput(o) => self.wrote(&head, o.length, used(&o.text, o.kept)),
             Record::Lookup(lookup) => {
                 self.look_up(&head, &lookup, kind == Some(Kind::LookupStart));
             }
@@ -143,8 +167,10 @@ impl Translator {
     }
 
     fn executed(&mut self, head: &Head, exec: &abi::Exec) {
+        self.say_the_rest(head);
         let pid = pid(head.pid);
         self.libc.remove(&pid);
+        self.calls.forget(pid);
         let words = used(&exec.words, exec.words_len);
         let whole = exec.words_all == exec.words_len;
         let now = program::describe(pid);
@@ -158,13 +184,105 @@ impl Translator {
     }
 
     fn exited(&mut self, head: &Head, status: u32) {
+        self.say_the_rest(head);
         let pid = pid(head.pid);
         self.libc.remove(&pid);
+        self.calls.forget(pid);
+        self.attempts.retain(|(process, _), _| *process != pid);
         self.signals.remove(&pid);
         self.stopped.remove(&pid);
         // The command's own end is told by its parent, which has its CPU time too.
         if pid != self.command {
-            self.tell(head, What::ProcessExit { exit: exit(status), cpu_ns: 0 });
+            self.tell_of(head, (pid, pid.into()), What::ProcessExit { exit: exit(status), cpu_ns: 0 });
+        }
+    }
+
+    fn call(
+        &mut self,
+        head: &Head,
+        kind: Option<Kind>,
+        (which, goid): ((u32, u64), u64),
+        (values, texts): (&[Got], &[[u8; TEXT]]),
+        go: &GoPoints,
+    ) {
+        let Some(point) = go.get(which.0) else { return };
+        let goroutine = (pid(head.pid), goid);
+        if kind == Some(Kind::GoEntry) {
+            let values = Values::read(&point.entry, values, texts);
+            return self.calls.begins(goroutine, which, head.t, point, values);
+        }
+        let values = Values::read(&point.at_return, values, texts);
+        let Some(call) = self.calls.ends(goroutine, which) else { return };
+        match call.function {
+            Function::Connect => self.go_connected(head, goroutine, &call, &values),
+            Function::LockFile => self.go_locked(head, &call, &values),
+            _ => {}
+        }
+    }
+
+    /// An attempt that failed before the kernel began it: there is no route.
+    fn go_connected(&mut self, head: &Head, goroutine: (Pid, u64), call: &Open, values: &Values) {
+        let Some(errno) = values.errno(&["connect"]) else { return };
+        let descriptor = call.values.number(Meaning::Descriptor);
+        let Some(fd) = descriptor.and_then(|fd| i32::try_from(fd).ok()).map(Fd) else { return };
+        let begun = self.attempts.get(&(goroutine.0, fd)).is_some_and(|t| *t >= call.since);
+        let Some(dial) = self.calls.inside(goroutine, Function::DialOne).filter(|_| !begun) else {
+            return;
+        };
+        let Some(peer) = peer_of(&dial.values) else { return };
+        let network = dial.values.text(Meaning::Network).unwrap_or_default();
+        let transport = if network.starts_with("udp") { Transport::Udp } else { Transport::Tcp };
+        let (socket, peer) = (None, Address::Inet(peer));
+        self.tell(head, What::Connect { fd, socket, transport, peer });
+        let result = format!("{:?}", Errno::from_raw(errno));
+        self.tell(head, What::ConnectEnd { fd, socket, result });
+    }
+
+    /// A lock that the filesystem refused: the kernel's own tracepoint is behind that.
+    fn go_locked(&mut self, head: &Head, call: &Open, values: &Values) {
+        let Some(errno) = values.errno(&["Lock", "RLock"]) else { return };
+        let descriptor = call.values.number(Meaning::Descriptor);
+        let Some(fd) = descriptor.and_then(|fd| i32::try_from(fd).ok()).map(Fd) else { return };
+        let path = values.text(Meaning::Path).map(Cow::into_owned).unwrap_or_default();
+        let mode = match call.values.number(Meaning::LockMode) {
+            Some(1) => LockMode::Shared,
+            _ => LockMode::Exclusive,
+        };
+        let kind = LockKind::Flock;
+        self.tell(head, What::LockRequest { fd, path: path.clone(), kind, mode });
+        let result = Some(format!("{:?}", Errno::from_raw(errno)));
+        self.tell(head, What::LockEnd { fd, path, result, known_by: KnownBy::Return });
+    }
+
+    fn wrote(&mut self, head: &Head, length: u64, written: &[u8]) {
+        let now = self.clock.at(head.t);
+        let cut = length > written.len() as u64;
+        let ends_line = !cut && written.last() == Some(&b'\n');
+        let said = self.said.entry(pid(head.pid)).or_default();
+        let Whole { text, truncated } = said.add(written, cut, now);
+        self.tell(head, What::Output { fd: STDERR, text, truncated, ends_line });
+    }
+
+    /// Unfinished lines whose writers have been silent for a moment; those of all, where the run is over.
+    pub fn old_lines(&mut self, over: bool) -> Vec<Event> {
+        let now = self.clock.now();
+        let old: Vec<(Pid, String)> = self
+            .said
+            .iter_mut()
+            .filter(|(_, said)| said.is_unfinished() && (over || said.is_old(now)))
+            .filter_map(|(pid, said)| Some((*pid, said.rest()?)))
+            .collect();
+        let event = |(pid, text): (Pid, String)| {
+            let what = What::Output { fd: STDERR, text, truncated: false, ends_line: false };
+            Event { t: now, pid, tid: pid.into(), what }
+        };
+        old.into_iter().map(event).collect()
+    }
+
+    /// The unfinished line of a process that ends, or becomes another program.
+    fn say_the_rest(&mut self, head: &Head) {
+        if let Some(text) = self.said.remove(&pid(head.pid)).and_then(|mut said| said.rest()) {
+            self.tell(head, What::Output { fd: STDERR, text, truncated: false, ends_line: false });
         }
     }
 
@@ -184,6 +302,7 @@ impl Translator {
         let Some((local, peer)) = addresses(ends) else { return };
         let (socket, fd) = (Inode(ends.inode), Fd(ends.fd));
         if !ended {
+            self.attempts.insert((pid(head.pid), fd), head.t);
             if self.streams.len() >= REMEMBERED {
                 self.streams.clear();
             }
@@ -462,6 +581,15 @@ fn addresses(ends: &abi::Ends) -> Option<(SocketAddr, SocketAddr)> {
     };
     let local = SocketAddr::new(ip(ends.local)?, ends.local_port);
     Some((local, SocketAddr::new(ip(ends.peer)?, ends.peer_port)))
+}
+
+/// The address of an attempt.
+fn peer_of(values: &Values) -> Option<SocketAddr> {
+    let bytes = values.bytes(Meaning::Ip)?;
+    let v4 = || Some(IpAddr::from(<[u8; 4]>::try_from(bytes).ok()?));
+    let v6 = || Some(IpAddr::from(<[u8; 16]>::try_from(bytes).ok()?).to_canonical());
+    let port = u16::try_from(values.number(Meaning::Port)?).ok()?;
+    Some(SocketAddr::new(v4().or_else(v6)?, port))
 }
 
 /// The text before the first NUL byte.

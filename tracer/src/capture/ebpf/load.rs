@@ -2,13 +2,15 @@
 //! the descriptors of this process.
 
 use super::btf;
+use super::libraries::Libraries;
 use super::machine::{self, Version};
+use super::probes::{self, GoPoints};
 use super::wire::Wired;
-use aya::maps::{HashMap, MapData, PerCpuArray, RingBuf};
-use aya::programs::uprobe::UProbeScope;
+use aya::maps::{Array, HashMap, MapData, PerCpuArray, RingBuf};
+use aya::programs::uprobe::{UProbeAttachLocation, UProbeAttachPoint, UProbeScope};
 use aya::programs::{RawTracePoint, UProbe};
 use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
-use gmtrace_abi::{Counts, Kind, globals, maps};
+use gmtrace_abi::{Counts, Kind, globals, golang, maps};
 use gmtrace_core::units::Pid;
 use std::fmt;
 use std::path::Path;
@@ -58,6 +60,10 @@ pub struct Loaded {
     programs: Ebpf,
     /// What this kernel cannot tell, one sentence each.
     pub unseen: Vec<String>,
+    /// What is probed in Go programs.
+    pub(super) go: GoPoints,
+    /// The libcs whose look-ups are watched.
+    pub(super) libraries: Libraries,
 }
 
 impl fmt::Debug for Loaded {
@@ -106,7 +112,8 @@ pub fn load(kernel: Version) -> Result<Loaded, Error> {
         .override_global(globals::OFFSETS, offsets.as_slice(), true)
         .override_global(globals::NUMBERS, numbers.as_slice(), true);
     let programs = loader.load(OBJECT).map_err(|why| refused("the maps", &why))?;
-    let mut loaded = Loaded { programs, unseen: Vec::new() };
+    let (go, libraries) = (GoPoints::default(), Libraries::default());
+    let mut loaded = Loaded { programs, unseen: Vec::new(), go, libraries };
     for hook in HOOKS {
         match (loaded.attach(hook), hook.without) {
             (Ok(()), _) => {}
@@ -117,6 +124,9 @@ pub fn load(kernel: Version) -> Result<Loaded, Error> {
             (Err(why), None) => return Err(why),
         }
     }
+    let mut libraries = std::mem::take(&mut loaded.libraries);
+    libraries.watch_usual(&mut loaded);
+    loaded.libraries = libraries;
     Ok(loaded)
 }
 
@@ -195,6 +205,42 @@ impl Loaded {
             attached.map_err(|why| refused(format!("getaddrinfo in {}", file.display()), &why))?;
         }
         Ok(())
+    }
+
+    /// Probes the functions of a Go program, from now on and in every process that runs it; the programs look at those of the tree.
+    pub fn watch_go(&mut self, file: &Path) {
+        probes::watch(self, file);
+    }
+
+    /// Says what a point is.
+    pub(super) fn set_point(&mut self, number: u32, point: golang::Point) -> Result<(), Error> {
+        let map = self.programs.map_mut(maps::POINTS).ok_or_else(|| missing(maps::POINTS))?;
+        let mut points: Array<&mut MapData, Wired<golang::Point>> =
+            map.try_into().map_err(|why| refused(maps::POINTS, &why))?;
+        points.set(number, Wired(point), 0).map_err(|why| refused(maps::POINTS, &why))
+    }
+
+    /// Attaches a program to an instruction of a file, with the number of a point.
+    pub(super) fn probe(
+        &mut self,
+        name: &str,
+        file: &Path,
+        offset: u64,
+        number: u32,
+    ) -> Result<(), Error> {
+        let program = self.programs.program_mut(name).ok_or_else(|| missing(name))?;
+        let program: &mut UProbe = program.try_into().map_err(|why| refused(name, &why))?;
+        if program.fd().is_err() {
+            program.load().map_err(|why| refused(format!("the program {name}"), &why))?;
+        }
+        let point = UProbeAttachPoint {
+            location: UProbeAttachLocation::AbsoluteOffset(offset),
+            cookie: Some(number.into()),
+        };
+        let attached = program.attach(point, file, UProbeScope::AllProcesses);
+        attached
+            .map(drop)
+            .map_err(|why| refused(format!("{:#x} in {}", offset, file.display()), &why))
     }
 
     /// The ring buffer. There is one reader.

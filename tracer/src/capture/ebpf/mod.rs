@@ -2,10 +2,12 @@
 //! nothing is ever stopped. What it costs: `cargo xtask bench`.
 
 mod btf;
+mod calls;
 mod events;
 mod libraries;
 mod load;
 mod machine;
+mod probes;
 mod reader;
 mod wire;
 

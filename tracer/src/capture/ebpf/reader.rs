@@ -9,10 +9,11 @@ use crate::capture::ptrace::{PendingLocks, SeenSignals};
 use crate::capture::queue::EventSender;
 use aya::maps::{MapData, RingBuf};
 use gmtrace_abi::{Counts, Kind};
-use gmtrace_core::event::{Event, What};
+use gmtrace_core::event::{Event, ProcessRole, What};
 use gmtrace_core::units::Pid;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 use tokio::io::unix::AsyncFd;
@@ -83,8 +84,7 @@ impl Reader {
         let (ask, asked) = unbounded_channel();
         let (tell_over, over) = channel();
         let Run { events, clock, command, follow_children, signals, locks } = run;
-        let mut libraries = Libraries::default();
-        libraries.watch_usual(&mut loaded);
+        let libraries = std::mem::take(&mut loaded.libraries);
         let translator = Translator::new(clock, command, follow_children, (signals, locks));
         let (held, received) = (Vec::new(), [0; Kind::COUNT]);
         let reading =
@@ -139,6 +139,7 @@ impl Reading {
             tracing::warn!("the ring buffer: {why}");
         }
         self.fetch();
+        self.held.extend(self.translator.old_lines(true));
         self.send_until(u64::MAX);
         match self.loaded.counts() {
             Ok(counts) => self.say_losses(&counts),
@@ -160,6 +161,7 @@ impl Reading {
             };
             self.fetch();
             self.libraries.look(&mut self.loaded);
+            self.held.extend(self.translator.old_lines(false));
             match ask {
                 Some(Ask::End) => return Ok(()),
                 // Who asked and does not wait is gone.
@@ -177,10 +179,17 @@ impl Reading {
             if let Some(received) = self.received.get_mut(head.kind as usize) {
                 *received += 1;
             }
-            if let Record::Exec(_) = record {
-                self.libraries.began(Pid(head.pid.cast_signed()));
+            let began = matches!(record, Record::Exec(_)).then_some(Pid(head.pid.cast_signed()));
+            let events = self.translator.events(head, record, &self.loaded.go);
+            if let Some(pid) = began {
+                self.libraries.began(pid);
+                let is_go = |event: &Event| matches!(&event.what, What::Exec(e) if e.role == ProcessRole::Go);
+                // If it is another one than those before, its functions are probed from now on.
+                if events.iter().any(is_go) {
+                    self.loaded.watch_go(Path::new(&format!("/proc/{pid}/exe")));
+                }
             }
-            self.held.extend(self.translator.events(head, record));
+            self.held.extend(events);
         }
     }
 

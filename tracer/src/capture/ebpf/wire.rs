@@ -3,8 +3,8 @@
 
 use gmtrace_abi::golang::{Call, Point, VALUES};
 use gmtrace_abi::{
-    Connection, Counts, Exec, Exit, Fork, Head, Kind, LONG, Lock, Lookup, SHORT, Signal, Stop,
-    Transfer,
+    Connection, Counts, Exec, Exit, Fork, Head, Kind, LONG, Lock, Lookup, Output, PAGE, SHORT,
+    Signal, Stop, Transfer,
 };
 use std::mem::size_of;
 
@@ -45,6 +45,10 @@ pub enum Record {
     Call(Box<Call<0>>),
     /// Likewise, with texts.
     CallWithTexts(Box<Call<VALUES>>),
+    /// A short write.
+    ShortOutput(Box<Output<SHORT>>),
+    /// A long one.
+    LongOutput(Box<Output<PAGE>>),
 }
 
 /// Types that any bytes are a value of.
@@ -72,6 +76,8 @@ unsafe impl Plain for Signal {}
 unsafe impl Plain for Lookup {}
 // SAFETY: as above.
 unsafe impl Plain for Stop {}
+// SAFETY: as above.
+unsafe impl<const N: usize> Plain for Output<N> {}
 // SAFETY: as above.
 unsafe impl<const N: usize> Plain for Call<N> {}
 
@@ -103,6 +109,10 @@ pub fn record(bytes: &[u8]) -> Option<(Head, Record)> {
             Record::CallWithTexts(Box::new(plain(bytes)?))
         }
         Kind::GoEntry | Kind::GoReturn => Record::Call(Box::new(plain(bytes)?)),
+        Kind::Output if bytes.len() >= size_of::<Output<PAGE>>() => {
+            Record::LongOutput(Box::new(plain(bytes)?))
+        }
+        Kind::Output => Record::ShortOutput(Box::new(plain(bytes)?)),
     };
     Some((head, record))
 }

@@ -1,10 +1,10 @@
 //! What the engine remembers of processes and threads.
 
 use super::locks::Mounts;
-use super::said::Said;
 use super::sockets::Sockets;
 use super::tracee::Entry;
 use super::window::Window;
+use crate::capture::said::Said;
 use gmtrace_core::event::Transport;
 use gmtrace_core::units::{Fd, Inode, Pid, Tid};
 use std::collections::HashMap;

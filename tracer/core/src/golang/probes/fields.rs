@@ -63,6 +63,11 @@ pub(super) const QUESTION_TYPE: u16 = 256;
 /// `codehost.RunArgs.dir`; cmdline, a slice of interfaces, is at its beginning.
 pub(super) const RUN_DIRECTORY: u16 = 24;
 
+/// The second word of `os.SyscallError.Err`, and of `fs.PathError.Err`; what the operation was is at the beginning of both.
+pub(super) const SYSCALL_ERROR: u16 = 24;
+pub(super) const PATH_ERROR: u16 = 40;
+pub(super) const PATH_ERROR_PATH: u16 = 16;
+
 const GO_1_19: Fields = Fields {
     tls_config: 72,
     tls_protocol: 328,

@@ -58,11 +58,15 @@ pub enum Function {
     SelectToolchain = 25,
     /// Becomes another toolchain.
     ExecToolchain = 26,
+    /// Writes to a descriptor.
+    Write = 27,
+    /// Asks for the lock of a file.
+    LockFile = 28,
 }
 
 impl Function {
     /// All there are.
-    pub const ALL: [Function; 27] = [
+    pub const ALL: [Function; 29] = [
         Function::LookUp,
         Function::GoLookUp,
         Function::Exchange,
@@ -90,5 +94,7 @@ impl Function {
         Function::Start,
         Function::SelectToolchain,
         Function::ExecToolchain,
+        Function::Write,
+        Function::LockFile,
     ];
 }

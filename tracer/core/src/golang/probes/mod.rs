@@ -21,10 +21,11 @@ pub use convention::registers;
 pub use function::Function;
 pub use recipe::{Kind, MAX_STEPS, MAX_VALUES, Moment, Recipe, Start, Step, What};
 
+pub use super::Processor;
 use super::layout::{self, G_STACK_HI, Layout};
 use super::memory::Pages;
 use super::module::Module;
-use super::{Binary, Place, Processor, Unreadable};
+use super::{Binary, Place, Unreadable};
 use fields::Fields;
 use functions::Found;
 use image::Image;

@@ -174,4 +174,10 @@ pub enum What {
     /// Of an error of a look-up, the name that was looked up: where it is not the same as [`What::Host`], it is another kind of
     /// error, and [`What::ErrorText`] means nothing.
     ErrorHost = 40,
+    /// What is written.
+    Written = 41,
+    /// The errno(3) of the error, which it is only where [`What::ErrorText`] is the name of the operation.
+    Errno = 42,
+    /// 1 for a shared lock, 2 for an exclusive one.
+    LockMode = 43,
 }

@@ -1,9 +1,11 @@
 //! Connections and TLS: src/net/dial.go, src/net/fd_unix.go, src/crypto/tls/handshake_client.go.
 
 use super::super::convention::{INTERFACE, POINTER, TEXT};
-use super::super::fields::{ADDR_PORT, FD, Fields, POLL_FD, TLS_CONNECTION, TLS_SERVER_NAME};
+use super::super::fields::{
+    ADDR_PORT, FD, Fields, POLL_FD, SYSCALL_ERROR, TLS_CONNECTION, TLS_SERVER_NAME,
+};
 use super::{Kind, Shape, What};
-use super::{error, given, kept, returned, second, whole};
+use super::{error, error_text, given, kept, returned, second, whole};
 
 /// (d *Dialer) DialContext(ctx, network, address) (Conn, error)
 pub(super) fn dial(fields: &Fields) -> Shape {
@@ -38,6 +40,8 @@ pub(super) fn connect(fields: &Fields) -> Shape {
         given(What::Descriptor, whole(0), &[FD], Kind::Word),
         kept(What::DescriptorAgain, whole(0), &[fields.fd_poll, POLL_FD], Kind::Word),
         error(1),
+        error_text(1),
+        returned(What::Errno, second(1), &[SYSCALL_ERROR, 0], Kind::Word),
     ])
 }
 

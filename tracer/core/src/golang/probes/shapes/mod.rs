@@ -158,5 +158,7 @@ pub(super) fn shape(function: Function, minor: u32, fields: &Fields) -> Option<S
         Start => program::start(),
         SelectToolchain => return program::select_toolchain(minor),
         ExecToolchain => return program::exec_toolchain(minor),
+        Write => program::write(),
+        LockFile => program::lock_file(),
     })
 }

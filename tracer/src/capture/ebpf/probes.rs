@@ -1,0 +1,229 @@
+//! Probes on Go programs: which functions, and what each probe is told to read.
+
+use super::load::{Error, Loaded};
+use gmtrace_abi::golang::{self as abi, POINTS, STEPS, VALUES};
+use gmtrace_core::golang::probes::{
+    Function, Kind, Moment, Placed, Points, Processor, Recipe, Start, What, registers,
+};
+use std::collections::HashMap;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+/// The functions that are probed here, of those that can be.
+const WANTED: &[Function] =
+    &[Function::Write, Function::Connect, Function::DialOne, Function::LockFile];
+/// A file larger than this is no go command.
+const LARGEST: u64 = 256 << 20;
+/// Standard error.
+const STDERR: u64 = 2;
+
+/// What is probed, by the numbers that the programs use.
+#[derive(Debug, Default)]
+pub struct GoPoints {
+    points: Vec<GoPoint>,
+    /// The binaries that have been looked at, by device and inode.
+    binaries: HashMap<(u64, u64), Looked>,
+}
+
+/// A function of a binary.
+#[derive(Debug)]
+pub struct GoPoint {
+    /// Which.
+    pub function: Function,
+    /// What the values at its entry mean, in their order.
+    pub entry: Vec<(What, Kind)>,
+    /// Likewise at its return.
+    pub at_return: Vec<(What, Kind)>,
+}
+
+/// What came of a binary.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Looked {
+    /// It is no Go program.
+    NotGo,
+    /// It cannot be probed, and why.
+    Unknown(String),
+    /// It is probed, but for these functions, each with its reason.
+    Probed(Vec<String>),
+}
+
+impl GoPoints {
+    /// The function that a record is about.
+    pub fn get(&self, point: u32) -> Option<&GoPoint> {
+        self.points.get(point as usize)
+    }
+}
+
+/// Probes a program, if it is a Go program and was not probed before. What is new is said.
+pub fn watch(loaded: &mut Loaded, file: &Path) -> Option<Looked> {
+    // What a process runs could be opened by the kernel; a file that is replaced meanwhile is another inode.
+    let opened = fs::File::open(file).ok()?;
+    let facts = opened.metadata().ok().filter(|facts| facts.is_file() && facts.len() < LARGEST)?;
+    let key = (facts.dev(), facts.ino());
+    if loaded.go.binaries.contains_key(&key) {
+        return None;
+    }
+    let looked = look(loaded, file);
+    tracing::info!("{}: {looked:?}", file.display());
+    loaded.go.binaries.insert(key, looked.clone());
+    Some(looked)
+}
+
+fn look(loaded: &mut Loaded, file: &Path) -> Looked {
+    let Ok(bytes) = fs::read(file) else { return Looked::NotGo };
+    let points = match gmtrace_core::golang::probes::points(&bytes) {
+        Ok(Some(points)) => points,
+        Ok(None) => return Looked::NotGo,
+        Err(why) => return Looked::Unknown(why.to_string()),
+    };
+    let mut left: Vec<String> = points
+        .left
+        .iter()
+        .filter(|left| WANTED.contains(&left.function))
+        .map(|left| format!("{:?}: {}", left.function, left.why))
+        .collect();
+    for placed in points.points.iter().filter(|placed| WANTED.contains(&placed.function)) {
+        if let Err(why) = probe(loaded, file, &points, placed) {
+            left.push(format!("{:?}: {why}", placed.function));
+        }
+    }
+    Looked::Probed(left)
+}
+
+fn probe(loaded: &mut Loaded, file: &Path, points: &Points, placed: &Placed) -> Result<(), Error> {
+    let number = u32::try_from(loaded.go.points.len()).unwrap_or(POINTS);
+    if number >= POINTS {
+        let why = "more Go programs than there is room for".to_owned();
+        return Err(Error::Refused { what: placed.symbol.to_owned(), why });
+    }
+    let (point, known) = point(points, placed);
+    loaded.set_point(number, point)?;
+    // Known before the first record of it can come.
+    loaded.go.points.push(known);
+    let program = if placed.function == Function::Write { "go_write" } else { "go_enter" };
+    loaded.probe(program, file, placed.entry_offset, number)?;
+    if point.tells_return != 0 {
+        for at in &placed.returns {
+            loaded.probe("go_return", file, *at, number)?;
+        }
+    }
+    Ok(())
+}
+
+/// What the program in the kernel is told.
+fn point(points: &Points, placed: &Placed) -> (abi::Point, GoPoint) {
+    let of = |moment| placed.recipes.iter().filter(move |recipe| recipe.moment == moment);
+    let (entry, entry_known) = values(of(Moment::Entry), points.processor);
+    let (at_return, return_known) = values(of(Moment::Return), points.processor);
+    let kept = placed.recipes.iter().find_map(|recipe| match recipe.start {
+        Start::Kept(register) => Some(register),
+        _ => None,
+    });
+    let is_write = placed.function == Function::Write;
+    let point = abi::Point {
+        stack_end: points.goroutine.stack_end,
+        goid: points.goroutine.id,
+        kept: kept.map_or(0, |kept| word_of(points.processor, kept)),
+        filtered: u8::from(is_write),
+        tells_entry: telling(&entry_known),
+        tells_return: telling(&return_known),
+        only: STDERR,
+        entry,
+        at_return,
+    };
+    let known = GoPoint { function: placed.function, entry: entry_known, at_return: return_known };
+    (point, known)
+}
+
+/// 0: nothing is told; 1: numbers alone; 2: texts too.
+fn telling(known: &[(What, Kind)]) -> u8 {
+    let has_text = known.iter().any(|(_, kind)| matches!(kind, Kind::Text | Kind::Name));
+    if known.is_empty() { 0 } else { 1 + u8::from(has_text) }
+}
+
+type Known = Vec<(What, Kind)>;
+
+fn values<'a>(
+    recipes: impl Iterator<Item = &'a Recipe>,
+    processor: Processor,
+) -> ([abi::Value; VALUES], Known) {
+    let mut values = [NOTHING; VALUES];
+    let mut known = Vec::new();
+    let readable = recipes.filter_map(|recipe| Some((recipe, value(recipe, processor)?)));
+    for (place, (recipe, value)) in values.iter_mut().zip(readable) {
+        *place = value;
+        known.push((recipe.what, recipe.kind));
+    }
+    (values, known)
+}
+
+const NOTHING: abi::Value = abi::Value {
+    read: abi::Read::Nothing as u8,
+    start: abi::Start::Register as u8,
+    steps: 0,
+    register: [0; 2],
+    unused: 0,
+    above: 0,
+    way: [0; STEPS],
+};
+
+fn value(recipe: &Recipe, processor: Processor) -> Option<abi::Value> {
+    let read = match recipe.kind {
+        Kind::Text => abi::Read::Text,
+        // What a program is called with is read from the process that it becomes.
+        Kind::Texts => return None,
+        Kind::Byte => abi::Read::Byte,
+        Kind::Half => abi::Read::Half,
+        Kind::Word => abi::Read::Word,
+        Kind::Interface => abi::Read::Pair,
+        Kind::Name => abi::Read::Name,
+    };
+    let mut value = abi::Value { read: read as u8, ..NOTHING };
+    match recipe.start {
+        Start::Register(register) => {
+            value.register = [register, register.saturating_add(1)].map(|r| word_of(processor, r));
+        }
+        Start::Kept(_) => value.start = abi::Start::Kept as u8,
+        Start::Stack(above) => {
+            value.start = abi::Start::Stack as u8;
+            value.above = above;
+        }
+    }
+    let steps = recipe.steps();
+    value.steps = u8::try_from(steps.len()).ok()?;
+    for (place, step) in value.way.get_mut(..steps.len())?.iter_mut().zip(steps) {
+        *place = step.offset;
+    }
+    Some(value)
+}
+
+/// Where a register lies in `struct pt_regs`, in words (arch/x86/include/asm/ptrace.h; on aarch64 by its number).
+fn word_of(processor: Processor, register: u8) -> u8 {
+    const AMD64: [&str; 15] = [
+        "r15", "r14", "r13", "r12", "rbp", "rbx", "r11", "r10", "r9", "r8", "rax", "rcx", "rdx",
+        "rsi", "rdi",
+    ];
+    let (names, _) = registers(processor);
+    let name = names.get(usize::from(register)).copied().unwrap_or_default();
+    let word = match processor {
+        Processor::Amd64 => AMD64.iter().position(|known| *known == name),
+        Processor::Arm64 => name.strip_prefix('x').and_then(|number| number.parse().ok()),
+    };
+    // There is no other name: a table of gmtrace-core.
+    word.and_then(|word| u8::try_from(word).ok()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn registers_lie_where_the_kernel_puts_them() {
+        // rax is the eleventh word, as orig_ax the sixteenth.
+        assert_eq!(word_of(Processor::Amd64, 0), 10);
+        assert_eq!(word_of(Processor::Amd64, 1), 5, "rbx");
+        assert_eq!(word_of(Processor::Amd64, 3), 14, "rdi");
+        assert_eq!(word_of(Processor::Arm64, 7), 7);
+    }
+}
