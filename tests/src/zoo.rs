@@ -39,6 +39,9 @@ use serde_json::{Value, json};
 use crate::go::{Finished, Go, GoCommand, Running};
 use crate::servers::PATIENCE;
 
+/// So many events, the last, are shown where an expectation does not hold.
+const EVENTS_TOLD: usize = 200;
+
 /// The go command of the scenarios: the one in PATH, or the version that `GMTRACE_ZOO_GO` names (`1.21.13`).
 ///
 /// # Errors
@@ -188,22 +191,25 @@ pub struct Answer {
     pub timeline: Value,
     /// What stood on standard error by then, the command's own words included.
     pub stderr: String,
+    /// What happened, of a run that has ended.
+    recording: String,
 }
 
 impl Answer {
     fn new(timeline: &str, stderr: String) -> Result<Self> {
         let timeline = serde_json::from_str(timeline).context("the timeline")?;
         agrees(&timeline, schema("timeline")).context("the timeline and its schema")?;
-        Ok(Self { timeline, stderr })
+        Ok(Self { timeline, stderr, recording: String::new() })
     }
 
     /// The answer of a run that has ended, after a look at everything it left.
     fn of(finished: &Finished) -> Result<Self> {
         let text = finished.timeline.as_deref();
         let text = text.with_context(|| format!("no timeline: {}", finished.stderr))?;
-        let answer = Self::new(text, finished.stderr.clone())?;
-        ensure!(answer.timeline["complete"] == true, "the last timeline is not complete");
         let recording = finished.recording.as_deref().context("no recording")?;
+        let answer = Self::new(text, finished.stderr.clone())?;
+        let answer = Self { recording: recording.to_owned(), ..answer };
+        ensure!(answer.timeline["complete"] == true, "the last timeline is not complete");
         for (number, line) in recording.lines().enumerate() {
             let record = serde_json::from_str(line)?;
             agrees(&record, schema("recording"))
@@ -275,11 +281,15 @@ impl Answer {
     }
 }
 
-/// For people: the findings, and what was said.
+/// For people: the findings, what was said, and what happened.
 impl std::fmt::Display for Answer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let findings = &self.timeline["findings"];
-        writeln!(f, "{findings:#}\nstalls {}\n{}", self.timeline["stalls"], self.stderr)
+        writeln!(f, "{findings:#}\nstalls {}\n{}", self.timeline["stalls"], self.stderr)?;
+        let long = |line: &&str| line.contains(r#""type":"snapshot""#);
+        let events: Vec<&str> = self.recording.lines().filter(|line| !long(line)).collect();
+        let told = events.len().saturating_sub(EVENTS_TOLD);
+        events.iter().skip(told).try_for_each(|line| writeln!(f, "{line}"))
     }
 }
 

@@ -67,6 +67,8 @@ struct Current {
     old_wait: bool,
     looked: Nanos,
     confirmed: bool,
+    /// Whether the newest reading explained nothing, after one that did.
+    doubtful: bool,
     findings: Vec<Finding>,
 }
 
@@ -116,11 +118,9 @@ impl Watch {
         }
         if let Some(current) = &self.current {
             let passed = now.since(current.looked);
-            return match current.confirmed {
-                false if passed >= CONFIRM_AFTER => Some(SnapshotCause::Confirm),
-                true if passed >= LOOK_AGAIN => Some(SnapshotCause::Confirm),
-                _ => None,
-            };
+            let sure = current.confirmed && !current.doubtful;
+            let again = if sure { LOOK_AGAIN } else { CONFIRM_AFTER };
+            return (passed >= again).then_some(SnapshotCause::Confirm);
         }
         // Where a look found nothing, the next one waits as well.
         if self.looked.is_some_and(|t| now.since(t) < CONFIRM_AFTER) {
@@ -214,6 +214,9 @@ impl Watch {
         if first.state != FindingState::Stalled {
             return None;
         }
+        if self.loses_answer(t, &whose, &findings) {
+            return None;
+        }
         let known = self
             .current
             .as_ref()
@@ -229,8 +232,31 @@ impl Watch {
         }
         let confirmed = self.current.is_some();
         let whose = whose.iter().map(|p| (*p, self.session.movement.last_moved(*p))).collect();
-        self.current = Some(Current { whose, old_wait, looked: t, confirmed, findings });
+        let current = Current { whose, old_wait, looked: t, confirmed, doubtful: false, findings };
+        self.current = Some(current);
         (!known).then(|| Say::Stalled(Box::new(first)))
+    }
+
+    /// Whether a reading does not count: for one of `pids`, which stand still, the one before had an answer, and this one has none. A
+    /// question that is asked again has another socket (net/dnsclient_unix.go dials for each), and the reading fell between the two;
+    /// the next one tells.
+    fn loses_answer(&mut self, t: Nanos, pids: &[Pid], findings: &[Finding]) -> bool {
+        let session = &self.session;
+        let Some(current) = self.current.as_mut().filter(|c| !c.doubtful) else { return false };
+        let explained = |pid: Pid, findings: &[Finding]| {
+            let about = |f: &&Finding| concerns(session, f, &[pid], false);
+            findings.iter().filter(about).any(|f| f.code != "unknown")
+        };
+        let loses = |pid: Pid| {
+            session.processes.contains_key(&pid)
+                && explained(pid, &current.findings)
+                && !explained(pid, findings)
+        };
+        current.doubtful = pids.iter().any(|pid| loses(*pid));
+        if current.doubtful {
+            current.looked = t;
+        }
+        current.doubtful
     }
 
     /// Whether what stood still moves again. What ended instead is told by its end.

@@ -206,6 +206,25 @@ fn a_resolver_that_is_asked_in_both_readings_is_silent() {
     assert!(look.0.answers().is_empty());
 }
 
+/// Every question has a socket of its own, and a reading may fall between two of them.
+#[test]
+fn a_question_that_is_just_being_asked_again_is_looked_at_once_more() {
+    let between = || ProcessState { descriptors: vec![socket(5, HTTP)], ..go() };
+    let mut look = Look::new();
+    look.first(vec![go()], vec![asking()]);
+    look.second(vec![between()], Vec::new());
+    assert!(!look.0.is_checked() && look.0.settled() == Some(Nanos::from_secs(11)));
+    look.read(12_000, SnapshotCause::Confirm, vec![go()], vec![asking()]);
+    let finding = look.only();
+    assert_eq!((finding.code.as_str(), look.0.is_checked()), ("dns-silent", true));
+    assert_eq!(label(&finding, "checked"), Some("twice, 1 s apart: nothing moved"));
+
+    look.read(16_000, SnapshotCause::Confirm, vec![between()], Vec::new());
+    assert_eq!(look.only().code, "dns-silent");
+    look.read(17_000, SnapshotCause::Confirm, vec![between()], Vec::new());
+    assert_eq!(look.only().code, "unknown", "it is asked no more");
+}
+
 /// The system calls of others may not be read, but the lock table may.
 #[test]
 fn the_lock_table_tells_where_system_calls_do_not() {

@@ -139,6 +139,18 @@ struct Program {
     argv: Vec<String>,
 }
 
+impl Program {
+    /// What could not be read this time is what it was `before`: memory may be slow to answer, and that is no other program.
+    fn of(process: &ProcessState, before: Option<&Program>) -> Program {
+        let read = Program { exe: process.exe.clone(), argv: process.argv.clone() };
+        let Some(before) = before else { return read };
+        let exe = read.exe.or_else(|| before.exe.clone());
+        let unread = read.argv.is_empty() && exe == before.exe;
+        let argv = if unread { before.argv.clone() } else { read.argv };
+        Program { exe, argv }
+    }
+}
+
 impl Reader {
     fn new(roots: Vec<Pid>, own: Vec<Pid>) -> Reader {
         let (sender, settings) = channel();
@@ -197,7 +209,7 @@ impl Reader {
         let tree = || snapshot.processes.iter().filter(|p| p.in_tree);
         let mut events = Vec::new();
         for process in tree().filter(|p| !is_over(p)) {
-            let program = Program { exe: process.exe.clone(), argv: process.argv.clone() };
+            let program = Program::of(process, self.known.get(&process.pid));
             let before = self.known.insert(process.pid, program.clone());
             let at = |t, what| Event { t, pid: process.pid, tid: process.pid.into(), what };
             match before {
@@ -349,6 +361,9 @@ mod tests {
         let dead = ProcessState { exit: Some(Exit::Code(1)), ..process(1, 'Z', "git") };
         assert_eq!(kinds(&mut reader, vec![dead]), ["10 1 \"process-exit\""]);
         kinds(&mut reader, vec![process(3, 'S', "go")]);
+        let unread = ProcessState { argv: Vec::new(), ..process(3, 'S', "go") };
+        assert!(kinds(&mut reader, vec![unread]).is_empty());
+        assert!(kinds(&mut reader, vec![process(3, 'S', "go")]).is_empty());
         assert_eq!(kinds(&mut reader, Vec::new()), ["10 3 \"process-gone\""]);
     }
 }

@@ -203,15 +203,19 @@ impl Running {
         if let Some(over) = self.read(SnapshotCause::Asked) {
             return Some(over);
         }
-        let since = self.watch.settled().unwrap_or_default();
         loop {
+            let since = self.watch.settled().unwrap_or_default();
             let passed = Duration::from_nanos(self.clock.now().since(since).0);
             let left = AGAIN.saturating_sub(passed);
             let mut busy = self.watch.session.may_spin(self.clock.now());
             busy.truncate(BUSY);
             let pauses = if busy.is_empty() { left } else { left.min(OFTEN) };
             if pause(told, pauses) || pauses == left {
-                return self.read(SnapshotCause::Confirm);
+                let over = self.read(SnapshotCause::Confirm);
+                if over.is_some() || self.watch.is_checked() {
+                    return over;
+                }
+                continue;
             }
             let Some(events) = self.observer.running(busy, READING) else {
                 return Some(Over::Silent);

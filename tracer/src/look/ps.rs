@@ -88,10 +88,12 @@ fn look(run: &RunOptions, pids: Vec<Pid>, own: Vec<Pid>) -> Option<Ps> {
     for event in observer.read(SnapshotCause::Asked, SnapshotWants::default(), READING)? {
         watch.observe(&event);
     }
-    std::thread::sleep(BETWEEN);
-    let events = observer.read(SnapshotCause::Confirm, SnapshotWants::default(), READING)?;
-    for event in events {
-        watch.observe(&event);
+    while !watch.is_checked() {
+        std::thread::sleep(BETWEEN);
+        let events = observer.read(SnapshotCause::Confirm, SnapshotWants::default(), READING)?;
+        for event in events {
+            watch.observe(&event);
+        }
     }
     Some(ps(&watch, &pids, &now()))
 }

@@ -195,12 +195,14 @@ fn drop_unknown(scene: &Scene<'_>, found: &mut Vec<Finding>) {
             && matches!(f.state, FindingState::Stalled | FindingState::Failed)
     };
     // A quiet connection may be idle: where something else explains the wait, it is.
-    let sure: Vec<_> = found
-        .iter()
-        .filter(|f| explains(f) && f.confidence > Confidence::Possible)
-        .map(|f| f.blocked.pid)
-        .collect();
+    let is_sure = |f: &&Finding| explains(f) && f.confidence > Confidence::Possible;
+    let sure: Vec<_> = found.iter().filter(is_sure).map(|f| f.blocked.pid).collect();
     found.retain(|f| !idle::is_guess(f) || !sure.contains(&f.blocked.pid));
+    // A thread that is runnable in one reading may only answer a PING: its process waits for what is known.
+    let waiting: Vec<_> =
+        found.iter().filter(is_sure).flat_map(|f| &f.chain).map(|link| link.pid).collect();
+    let is_glimpse = |f: &Finding| f.code == "starved" && f.confidence == Confidence::Possible;
+    found.retain(|f| !is_glimpse(f) || !waiting.contains(&f.blocked.pid));
     let about: Vec<_> = found.iter().filter(|f| explains(f)).map(|f| f.blocked.pid).collect();
     found.retain(|f| f.code != "child-waiting" || !about.contains(&f.blocked.pid));
     // A helper that waits for something itself is explained by that.

@@ -17,6 +17,10 @@ use std::collections::{BTreeMap, HashMap};
 /// thousandth; one held down to a quota of 1 % does not get anywhere either, and is spoken of as `throttled`.
 pub const CPU_SHARE_THAT_MOVES: f64 = 0.05;
 
+/// Of less time no share is told: behind a slow reading two samples follow each other at once, and a millisecond's work would be a
+/// large part of what lies between them.
+const SHORTEST: Nanos = Nanos::from_millis(100);
+
 /// Files grow when at least this much was written since the last sample. `wchar` of `/proc/PID/io` counts sockets too, where
 /// repeated DNS questions (60 bytes) and ClientHellos (1,532 bytes) are no movement.
 pub const WRITTEN_THAT_MOVES: u64 = 8 * 1024;
@@ -244,6 +248,10 @@ fn sampled(session: &mut Session, t: Nanos, sample: &Sample) {
     }
     let mut used: Vec<(Pid, Used)> = Vec::new();
     for process in &sample.processes {
+        let known = session.movement.processes.get(&process.pid);
+        if known.is_some_and(|(then, _)| t.since(*then) < SHORTEST) {
+            continue;
+        }
         let before = session.movement.processes.insert(process.pid, (t, process.clone()));
         let Some((then, before)) = before else { continue };
         if !session.process(process.pid).is_some_and(super::Process::is_telemetry) {

@@ -148,7 +148,7 @@ impl Watch {
         self.looks.first.is_some_and(|first| !self.session.has_acted(pid, first))
     }
 
-    /// When the last of what moved since the first reading did; from then on a second reading has to wait.
+    /// When the last of what moved since the first reading did, or a reading lost its answer; from then on a second reading has to wait.
     pub fn settled(&self) -> Option<Nanos> {
         self.looks.first.map(|first| self.looks.settled.unwrap_or(first))
     }
@@ -165,12 +165,16 @@ impl Watch {
             self.looks.settled = moved.then_some(t).or(self.looks.settled);
             return;
         }
-        self.looks.second = Some(t);
         let clocks = self.session.clocks();
         let moved = |pid: &Pid| self.session.movement.last_moved(*pid) > first;
         let (moved, still): (Vec<Pid>, Vec<Pid>) = clocks.into_iter().partition(moved);
         let old_wait = self.has_old_wait(t);
         let findings = self.found_in(&still, old_wait);
+        if self.loses_answer(t, &still, &findings) {
+            self.looks.settled = Some(t);
+            return;
+        }
+        self.looks.second = Some(t);
         let time = text::duration(t.since(first).0, Style::About);
         let checked = match moved.is_empty() {
             true => format!("twice, {time} apart: nothing moved"),
@@ -183,7 +187,14 @@ impl Watch {
         self.stalls.push(Stall { start_ns: worst.since_ns, end_ns: None, finding: None });
         self.told.push(Told { finding: worst, cut: None });
         let whose = self.standing(still);
-        self.current = Some(Current { whose, old_wait, looked: t, confirmed: true, findings });
+        self.current = Some(Current {
+            whose,
+            old_wait,
+            looked: t,
+            confirmed: true,
+            doubtful: false,
+            findings,
+        });
     }
 
     fn first_look(&mut self, t: Nanos) {
@@ -194,8 +205,14 @@ impl Watch {
         findings.retain(|f| f.code != "unknown");
         let findings = self.as_attached(findings, None);
         let whose = self.standing(clocks);
-        self.current =
-            Some(Current { whose, old_wait: false, looked: t, confirmed: false, findings });
+        self.current = Some(Current {
+            whose,
+            old_wait: false,
+            looked: t,
+            confirmed: false,
+            doubtful: false,
+            findings,
+        });
     }
 
     /// What keeps `pids` waiting now, those first that most others wait behind.

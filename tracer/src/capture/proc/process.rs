@@ -56,7 +56,7 @@ impl Seen {
             uid: status.uid,
             state: stat.state,
             exit: stat.exit(written.is_some()),
-            cpu_ns: stat.cpu_ns(),
+            cpu_ns: stat.cpu_ns(pid),
             age_ns: stat.age(),
             written,
             started_by: tree::started_by(pid),
@@ -93,7 +93,7 @@ impl Seen {
 pub(super) fn sample(pid: Pid) -> Option<ProcessSample> {
     let stat = Stat::read(format!("/proc/{pid}")).ok()?;
     let written = counter(pid, "wchar:").unwrap_or(0);
-    Some(ProcessSample { pid, cpu_ns: stat.cpu_ns(), written, state: stat.state })
+    Some(ProcessSample { pid, cpu_ns: stat.cpu_ns(pid), written, state: stat.state })
 }
 
 /// A counter of `/proc/PID/io`, which asks for the permission to ptrace(2).

@@ -4,6 +4,7 @@ use super::file;
 use gmtrace_core::event::Exit;
 use gmtrace_core::units::{Nanos, Pid};
 use nix::sys::signal::Signal;
+use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::{SysconfVar, sysconf};
 use std::io;
@@ -21,8 +22,8 @@ pub(super) struct Stat {
     pub(super) tty: u32,
     /// Foreground process group of that terminal, -1 without one.
     pub(super) foreground_group: i32,
-    /// User and system time of all threads, in ticks.
-    pub(super) cpu_ticks: u64,
+    /// User and system time of all threads, in ticks of 10 ms.
+    cpu_ticks: u64,
     /// When it started, in ticks after boot.
     pub(super) start_ticks: u64,
     /// Wait status; 0 also where it may not be read.
@@ -57,18 +58,16 @@ impl Stat {
         })
     }
 
-    /// CPU time; a tick is 10 ms.
-    pub(super) fn cpu_ns(&self) -> u64 {
-        ticks_to_ns(self.cpu_ticks)
+    /// CPU time of all threads of the process `pid`, whose `stat` this is: by its clock (clock_getcpuclockid(3)), for user and
+    /// system time are each told in whole ticks, and 20 ms may seem to pass where one did.
+    pub(super) fn cpu_ns(&self, pid: Pid) -> u64 {
+        let clock = ClockId::pid_cpu_clock_id(nix::unistd::Pid::from_raw(pid.0));
+        clock.and_then(clock_gettime).map_or(ticks_to_ns(self.cpu_ticks), to_ns)
     }
 
     /// Time since it started.
     pub(super) fn age(&self) -> Nanos {
-        let now = clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(0, |now| {
-            let seconds = u64::try_from(now.tv_sec()).unwrap_or(0);
-            let nanos = u64::try_from(now.tv_nsec()).unwrap_or(0);
-            seconds.saturating_mul(1_000_000_000).saturating_add(nanos)
-        });
+        let now = clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(0, to_ns);
         Nanos(now.saturating_sub(ticks_to_ns(self.start_ticks)))
     }
 
@@ -134,6 +133,12 @@ impl Status {
     }
 }
 
+fn to_ns(time: TimeSpec) -> u64 {
+    let seconds = u64::try_from(time.tv_sec()).unwrap_or(0);
+    let nanos = u64::try_from(time.tv_nsec()).unwrap_or(0);
+    seconds.saturating_mul(1_000_000_000).saturating_add(nanos)
+}
+
 fn ticks_to_ns(ticks: u64) -> u64 {
     static PER_SECOND: OnceLock<u64> = OnceLock::new();
     let per_second = *PER_SECOND.get_or_init(|| {
@@ -171,6 +176,16 @@ mod tests {
         }
         assert_eq!(Status::parse("Uid:\nNSpid:\nUid: 0 0"), Status::default());
         assert_eq!(Status::parse("Uid:\t99999999999999\nNSpid:\tx\ty"), Status::default());
+    }
+
+    /// Ticks would be behind: a process that uses a hundredth of a tick between two readings would seem to use none, or two.
+    #[test]
+    fn cpu_time_is_finer_than_ticks() {
+        let own = Pid(std::process::id().cast_signed());
+        let clock = || clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID).map_or(0, to_ns);
+        let before = clock();
+        let told = Stat::read(format!("/proc/{own}")).unwrap().cpu_ns(own);
+        assert!((before..=clock()).contains(&told), "{told} is not of {before} to now");
     }
 
     #[test]

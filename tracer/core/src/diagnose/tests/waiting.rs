@@ -72,6 +72,20 @@ fn ssh_at_a_terminal_asks_and_ssh_at_a_server_does_not() {
     assert_eq!(codes(&reads), ["child-waiting"]);
 }
 
+/// A busy machine, on which the go command is seen as it is about to run.
+#[test]
+fn a_glimpse_of_a_runnable_thread_is_told_where_nothing_explains_the_wait() {
+    let told = |run: Run, mut processes: Vec<ProcessState>| {
+        let glimpse = ThreadState { tid: Tid(109), state: 'R', ..ThreadState::default() };
+        processes[0].threads.push(glimpse);
+        let snapshot = Snapshot { processes, runnable: Some(17), ..Snapshot::default() };
+        run.passes(Nanos::from_secs(5)).snapshot(snapshot).stands_still()
+    };
+    assert_eq!(codes(&told(Run::of("go mod download"), vec![go()])), ["starved"]);
+    let asks = vec![go(), ssh_at(DescriptorTarget::Tty("tty".into()))];
+    assert_eq!(codes(&told(with_ssh(), asks)), ["prompt"]);
+}
+
 #[test]
 fn what_the_terminal_shows_tells_a_question_from_a_secret() {
     for (echo, said) in [(true, "trust this host?"), (false, "passphrase")] {

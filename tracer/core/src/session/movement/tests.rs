@@ -239,6 +239,26 @@ fn cpu_time_moves_unless_it_is_that_of_timers_or_of_a_quota() {
     assert_eq!(run.moved(), 12, "10 %");
 }
 
+/// Two samples follow each other at once behind a reading that took long.
+#[test]
+fn no_share_is_told_of_a_moment() {
+    let mut run = Run::new();
+    let used = |run: &mut Run, ms: u64, cpu_ms: u64| {
+        let process =
+            ProcessSample { pid: Pid(GO), cpu_ns: cpu_ms * 1_000_000, written: 0, state: 'S' };
+        let what = What::Sample(Sample { connections: vec![], processes: vec![process] });
+        run.session.apply(&Event { t: Nanos::from_millis(ms), pid: Pid(0), tid: Tid(0), what });
+    };
+    used(&mut run, 10_000, 0);
+    used(&mut run, 10_010, 1);
+    assert_eq!(run.moved(), 0, "10 % of 10 ms");
+    used(&mut run, 10_250, 2);
+    assert_eq!(run.moved(), 0, "1 % of 250 ms");
+    used(&mut run, 10_260, 30);
+    used(&mut run, 10_500, 30);
+    assert_eq!(run.moved(), 10, "what was used in a moment counts in the time around it");
+}
+
 /// A reading of the program `pid`, whose one goroutine that runs was found in this state.
 fn runs(run: &mut Run, seconds: u64, pid: i32, state: u64) {
     let goroutine = Goroutine {
