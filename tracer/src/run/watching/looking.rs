@@ -4,6 +4,7 @@ use super::super::collector::Request;
 use super::super::plan::nanos;
 use super::{BOUND, Running};
 use gmtrace::capture::proc::{SnapshotWants, still_in_lock};
+use gmtrace_core::diagnose::unpacking;
 use gmtrace_core::event::{Event, KnownBy, Snapshot, SnapshotCause, What};
 use gmtrace_core::units::{Inode, Nanos, Pid};
 use std::collections::HashSet;
@@ -100,6 +101,7 @@ impl Running {
         filesystems.push(("working directory".to_owned(), self.watch.session.header.cwd.clone()));
         SnapshotWants {
             filesystems,
+            partial: unpacking::possible_notes(&self.watch.session),
             scan_machine: cause == SnapshotCause::Confirm,
             ..SnapshotWants::default()
         }
