@@ -334,18 +334,26 @@ fn persist_conn(pages: &Pages<'_>, at: u64) -> Vec<Meaning> {
     [named("connection", connection), named("address", address)].into_iter().flatten().collect()
 }
 
-/// `tls.Conn`: config at 80, and there ServerName at 128: the name that was dialled, also where it is an address, which SNI does
-/// not carry (net/http's `cloneTLSConfig` in addTLS). Before Go 1.21 there is a small number at 80.
+/// Where `tls.Conn` has its config: `quic` came before it with Go 1.21. What is at the other place is a small number in each release:
+/// `handshakes` before, `vers` and `haveVers` since.
+const TLS_CONFIG: [u64; 2] = [80, 72];
+
+/// `tls.Conn`: its config, and there ServerName at 128: the name that was dialled, also where it is an address, which SNI does
+/// not carry (net/http's `cloneTLSConfig` in addTLS).
 fn tls_conn(pages: &Pages<'_>, at: u64) -> Vec<Meaning> {
     let connection = (at != 0).then_some(Value::Address(at));
-    let config = at.checked_add(80).and_then(|at| pages.word(at));
-    let name = config.and_then(|at| string_at(pages, at.checked_add(128)?));
-    let is_name = |name: &String| {
-        let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._:".contains(&b);
-        !name.is_empty() && name.len() <= 253 && name.bytes().all(plain)
+    let name_in = |offset: u64| {
+        let config = pages.word(at.checked_add(offset)?)?;
+        string_at(pages, config.checked_add(128)?).filter(|name| is_host(name))
     };
-    let host = name.filter(is_name).map(|name| Value::Text(redact::text(&name).into_owned()));
+    let name = TLS_CONFIG.into_iter().find_map(name_in);
+    let host = name.map(|name| Value::Text(redact::text(&name).into_owned()));
     [named("connection", connection), named("host", host)].into_iter().flatten().collect()
+}
+
+fn is_host(name: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._:".contains(&b);
+    !name.is_empty() && name.len() <= 253 && name.bytes().all(plain)
 }
 
 /// `exec.Cmd`: Path at 0, Args at 16, Dir at 64.
