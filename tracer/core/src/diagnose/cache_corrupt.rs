@@ -86,13 +86,17 @@ fn not_unpacked(scene: &Scene<'_>) -> Option<Finding> {
         text::module(&refused.module)
     );
     let made = Draft::new(scene, "cache-corrupt", refused.pid, refused.t, summary)
-        .confidence(Confidence::Likely)
         .modules(vec![refused.module.clone()])
         .path(&refused.note)
         .fact("file", [refused.note.clone()])
         .seen(refused.line.to_owned(), refused.t, "stderr")
-        .evidence(format!("{} is there", refused.note), *looked, "snapshot")
-        .or_else("another go command unpacks it at this moment");
+        .evidence(format!("{} is there", refused.note), *looked, "snapshot");
+    let made = match refused.is_lock {
+        true => made
+            .confidence(Confidence::Likely)
+            .or_else("another go command unpacks it at this moment"),
+        false => made,
+    };
     let cache = paste::value(scene, refused.pid, "GOMODCACHE").map(paste::word);
     let again = cache.map(|cache| {
         format!("GOMODCACHE={cache} go mod download {}", paste::word(&refused.module))

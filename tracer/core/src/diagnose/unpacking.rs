@@ -23,6 +23,8 @@ pub(super) struct Refused<'a> {
     pub(super) pid: Pid,
     /// What it said.
     pub(super) line: &'a str,
+    /// Whether it was the lock: whoever has that is alone in unpacking the module.
+    pub(super) is_lock: bool,
     /// Where the module would have its note.
     pub(super) note: String,
     /// `path@version`.
@@ -35,7 +37,8 @@ pub(super) fn refused(session: &Session) -> impl Iterator<Item = Refused<'_>> {
         let path = REFUSALS.iter().find_map(|refusal| path_before(line, refusal))?;
         let cache = &session.settings_for(pid)?.env.get("GOMODCACHE")?.value;
         let (note, module) = partial_note(path, cache)?;
-        Some(Refused { t, pid, line, note, module })
+        let is_lock = path.ends_with(".lock");
+        Some(Refused { t, pid, line, is_lock, note, module })
     })
 }
 

@@ -370,3 +370,41 @@ fn command(pages: &Pages<'_>, at: u64) -> Vec<Meaning> {
     let named = [named("program", program), named("argv", argv), named("directory", directory)];
     named.into_iter().flatten().collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::golang::memory::tests::Flat;
+
+    const CONN: u64 = 0x1000;
+    const CONFIG: u64 = 0x1100;
+    const NAME: u64 = 0x1200;
+
+    /// A `tls.Conn` with these words at 72 and 80, and a configuration for `host`.
+    fn tls(at_72: u64, at_80: u64, host: &str) -> Vec<Meaning> {
+        let mut bytes = vec![0; 0x300];
+        let mut put = |at: u64, new: &[u8]| {
+            let at = usize::try_from(at - CONN).unwrap();
+            bytes[at..at + new.len()].copy_from_slice(new);
+        };
+        put(CONN + 72, &at_72.to_le_bytes());
+        put(CONN + 80, &at_80.to_le_bytes());
+        put(CONFIG + 128, &NAME.to_le_bytes());
+        put(CONFIG + 136, &(host.len() as u64).to_le_bytes());
+        put(NAME, host.as_bytes());
+        tls_conn(&Pages::new(&Flat { base: CONN, bytes }), CONN)
+    }
+
+    #[test]
+    fn the_host_of_a_tls_connection_is_found_in_old_and_new_releases() {
+        let host = Meaning { name: "host", value: Value::Text("proxy.example.com".to_owned()) };
+        // TLS 1.3 and haveVers.
+        assert_eq!(tls(0x0001_0304, CONFIG, "proxy.example.com").last(), Some(&host));
+        // One handshake.
+        assert_eq!(tls(CONFIG, 1, "proxy.example.com").last(), Some(&host));
+        for (at_72, at_80, host) in [(0, 0, "a"), (CONFIG, 1, ""), (1, CONFIG, "a b")] {
+            let connection = Meaning { name: "connection", value: Value::Address(CONN) };
+            assert_eq!(tls(at_72, at_80, host), [connection], "{host:?}");
+        }
+    }
+}
