@@ -42,15 +42,35 @@ use crate::servers::PATIENCE;
 /// So many events, the last, are shown where an expectation does not hold.
 const EVENTS_TOLD: usize = 200;
 
-/// The go command of the scenarios: the one in PATH, or the version that `GMTRACE_ZOO_GO` names (`1.21.13`).
+/// The go command of the scenarios: the one in PATH, or what `GMTRACE_ZOO_GO` names: a version (`1.21.13`), or `debian` for the one of
+/// [`Go::linked_with_libc`].
 ///
 /// # Errors
 /// When there is none.
 pub fn go() -> Result<Go> {
-    match std::env::var("GMTRACE_ZOO_GO") {
-        Ok(version) => Go::version(&version),
+    match std::env::var("GMTRACE_ZOO_GO").as_deref() {
+        Ok("debian") => Go::linked_with_libc(),
+        Ok(version) => Go::version(version),
         Err(_) => Go::find(),
     }
+}
+
+/// The same go command, where it has `what`, which came with Go 1.`minor`. Where it has not, there is none, and the test says so.
+///
+/// # Errors
+/// When there is no go, or it does not say what it is.
+pub fn go_with(what: &str, minor: u32) -> Result<Option<Go>> {
+    let go = go()?;
+    if go.minor()? >= minor {
+        return Ok(Some(go));
+    }
+    // Not by eprintln!, whose words libtest keeps for those who fail.
+    writeln!(
+        std::io::stderr(),
+        "skipped: {what} came with Go 1.{minor}, and this is {}",
+        go.says()?
+    )?;
+    Ok(None)
 }
 
 /// Starts a command under gmtrace, which speaks up after a second.

@@ -22,6 +22,9 @@ pub(crate) struct Options {
 /// GIT_SSH_COMMAND, and the newest.
 const ZOO_RELEASES: &[&str] = &["1.21.13", "1.24.11", toolchains::NEWEST];
 
+/// And Debian's, by attach: Go 1.19, whose goroutines are read otherwise, stripped and linked with libc.
+const ZOO_DEBIAN: (&str, &str) = ("debian", "attached::");
+
 /// How many tests ended how.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Tally {
@@ -39,10 +42,13 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     prepare(workspace)?;
     progress("running the tests");
     let (mut tally, mut finished) =
-        run_and_count(&mut tests(workspace, options, &["--workspace"])?)?;
-    for version in ZOO_RELEASES {
+        run_and_count(&mut tests(workspace, options.filter.as_deref(), &["--workspace"])?)?;
+    let released = ZOO_RELEASES.iter().map(|version| (*version, None));
+    let (debian, by_attach) = ZOO_DEBIAN;
+    for (version, which) in released.chain([(debian, Some(by_attach))]) {
         progress(format!("running the hangs on Go {version}"));
-        let mut zoo = tests(workspace, options, &["--package", "gmtrace-tests", "--test", "zoo"])?;
+        let filter = options.filter.as_deref().or(which);
+        let mut zoo = tests(workspace, filter, &["--package", "gmtrace-tests", "--test", "zoo"])?;
         let (more, also) = run_and_count(zoo.env("GMTRACE_ZOO_GO", version))?;
         (tally, finished) = (tally + more, finished && also);
     }
@@ -58,9 +64,9 @@ fn prepare(workspace: &Workspace) -> Result<()> {
 }
 
 /// The command that runs tests: those of `which`.
-fn tests(workspace: &Workspace, options: &Options, which: &[&str]) -> Result<Command> {
+fn tests(workspace: &Workspace, filter: Option<&str>, which: &[&str]) -> Result<Command> {
     let mut tests = workspace.cargo(&["test", "--no-fail-fast"]);
-    tests.args(which).args(options.filter.iter());
+    tests.args(which).args(filter);
     tests.env("GMTRACE_BIN", workspace.build_gmtrace()?);
     tests.env("GMTRACE_TOOLCHAINS", toolchains::folder(workspace));
     tests.env("PATH", toolchains::path_with(&toolchains::any_go(workspace)?)?);

@@ -78,6 +78,19 @@ impl Go {
         Ok(String::from_utf8(output.stdout)?.trim().to_owned())
     }
 
+    /// The second number of its version: 24 of `go1.24.11`.
+    ///
+    /// # Errors
+    /// When it cannot be run, or says something else.
+    pub fn minor(&self) -> Result<u32> {
+        let version = self.says()?;
+        let minor =
+            version.strip_prefix("go1.").and_then(|rest| rest.split(['.', 'r', 'b']).next());
+        minor
+            .and_then(|minor| minor.parse().ok())
+            .with_context(|| format!("the minor of {version}"))
+    }
+
     /// A fresh project for it.
     ///
     /// # Errors

@@ -5,7 +5,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use nix::mount::{MsFlags, mount};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sys::statvfs::{FsFlags, statvfs};
 use tempfile::TempDir;
 
 use super::Lab;
@@ -88,5 +89,33 @@ impl Lab {
         let size = format!("size={bytes}");
         mount(Some("tmpfs"), directory, Some("tmpfs"), MsFlags::empty(), Some(size.as_str()))
             .with_context(|| format!("cannot mount a tmpfs at {}", directory.display()))
+    }
+    /// Nobody may write below this directory any more, root included, until what is returned is dropped.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn read_only(&self, directory: &Path) -> Result<ReadOnly> {
+        let bind = |flags| mount(Some(directory), directory, None::<&str>, flags, None::<&str>);
+        let bound = || -> Result<()> {
+            bind(MsFlags::MS_BIND)?;
+            // In a user namespace what was forbidden has to stay so (mount_namespaces(7)); the bits are the same.
+            let forbidden = FsFlags::ST_NOSUID | FsFlags::ST_NODEV | FsFlags::ST_NOEXEC;
+            let kept = statvfs(directory)?.flags() & forbidden;
+            let kept = MsFlags::from_bits_truncate(kept.bits());
+            Ok(bind(MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY | kept)?)
+        };
+        bound().with_context(|| format!("cannot make {} read-only", directory.display()))?;
+        Ok(ReadOnly(directory.to_owned()))
+    }
+}
+
+/// A directory below which nobody may write.
+#[derive(Debug)]
+pub struct ReadOnly(PathBuf);
+
+impl Drop for ReadOnly {
+    fn drop(&mut self) {
+        // The mount is gone with the lab in any case; without it, the directory can be removed.
+        let _gone = umount2(&self.0, MntFlags::MNT_DETACH);
     }
 }

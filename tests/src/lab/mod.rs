@@ -30,6 +30,7 @@ mod etc;
 mod isolate;
 mod network;
 
+pub use etc::ReadOnly;
 pub use isolate::{Privilege, command, isolated, isolated_as};
 
 use anyhow::Result;

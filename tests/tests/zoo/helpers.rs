@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use anyhow::Result;
-use gmtrace_tests::go::{Go, Project};
+use gmtrace_tests::go::Project;
 use gmtrace_tests::lab;
 use gmtrace_tests::processes::{await_that, below};
 use gmtrace_tests::servers::{Fault, GitHost, RecordType, Reply, TestCa};
@@ -58,11 +58,11 @@ fn c4_a_credential_helper_does_not_answer() -> Result<()> {
 
 #[test]
 fn c5_a_goauth_command_does_not_answer() -> Result<()> {
+    let Some(go) = zoo::go_with("GOAUTH", 24)? else { return Ok(()) };
     lab::isolated(|lab| {
         let ca = TestCa::new()?;
         let (_resolver, _proxy) = (resolver_in(lab)?, secure_proxy_in(lab, &ca, &one())?);
-        // GOAUTH came with Go 1.24.
-        let project = Go::find()?.project()?.requires(&one())?;
+        let project = go.project()?.requires(&one())?;
         let mute = Mute::new(&project)?;
         let command = download(&project).proxy(SECURE).trust(&ca).env("GOAUTH", &mute.program);
         let hang = zoo::watch(command)?;
@@ -94,8 +94,8 @@ fn c8_git_resolves_a_name_and_the_resolver_is_silent() -> Result<()> {
 
 #[test]
 fn c9_a_gocacheprog_does_not_answer() -> Result<()> {
-    // GOCACHEPROG came with Go 1.24.
-    let project = Go::find()?.project()?.file("main.go", "package main\n\nfunc main() {}\n")?;
+    let Some(go) = zoo::go_with("GOCACHEPROG", 24)? else { return Ok(()) };
+    let project = go.project()?.file("main.go", "package main\n\nfunc main() {}\n")?;
     let mute = Mute::new(&project)?;
     let hang = zoo::watch(project.go(["build", "./..."]).env("GOCACHEPROG", &mute.program))?;
     mute.wait()?;

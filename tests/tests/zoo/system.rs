@@ -170,6 +170,28 @@ fn s11_a_zip_in_the_cache_is_cut_off() -> Result<()> {
     Ok(())
 }
 
+/// As after an unpacking that was cut off (cmd/go's own test `mod_download_partial.txt`). go repairs it without a word where it may write.
+#[test]
+fn s11_a_module_in_the_cache_was_not_unpacked_to_its_end() -> Result<()> {
+    lab::isolated(|lab| {
+        let place = Place::new()?;
+        place.download().spawn()?.wait()?.succeeded()?;
+        let cache = place.project.modcache();
+        let note = cache.join("cache/download/example.com/m001/@v/v1.0.0.partial");
+        fs::write(&note, "")?;
+        fs::remove_file(cache.join("example.com/m001@v1.0.0/go.mod"))?;
+        {
+            let _read_only = lab.read_only(&cache)?;
+            let answer = zoo::watch(place.download())?.fails()?;
+            let found = answer.expect("cache-corrupt").state("failed").path(&note);
+            found.module("example.com/m001@v1.0.0").says("v1.0.0.lock: read-only file system");
+        }
+        place.download().spawn()?.wait()?.succeeded()?;
+        assert!(!note.exists());
+        Ok(())
+    })
+}
+
 /// Each waits for the locks of the others again and again, and never for long.
 #[test]
 fn h5_twenty_go_commands_share_one_cache() -> Result<()> {

@@ -3,7 +3,6 @@
 use std::fs;
 
 use anyhow::Result;
-use gmtrace_tests::go::Go;
 use gmtrace_tests::harness::send;
 use gmtrace_tests::lab;
 use gmtrace_tests::local_proxy::LocalProxy;
@@ -79,11 +78,11 @@ fn c4_a_credential_helper_does_not_answer() -> Result<()> {
 
 #[test]
 fn c5_a_goauth_command_does_not_answer() -> Result<()> {
+    let Some(go) = zoo::go_with("GOAUTH", 24)? else { return Ok(()) };
     lab::isolated(|lab| {
         let ca = TestCa::new()?;
         let (_resolver, _proxy) = (resolver_in(lab)?, secure_proxy_in(lab, &ca, &one())?);
-        // GOAUTH came with Go 1.24.
-        let project = Go::find()?.project()?.requires(&one())?;
+        let project = go.project()?.requires(&one())?;
         let mute = Mute::new(&project)?;
         let command = download(&project).proxy(SECURE).trust(&ca).env("GOAUTH", &mute.program);
         let hang = zoo::hang(command)?;
@@ -148,8 +147,8 @@ fn c8_git_resolves_a_name_and_the_resolver_is_silent() -> Result<()> {
 
 #[test]
 fn c9_a_gocacheprog_does_not_answer() -> Result<()> {
-    // GOCACHEPROG came with Go 1.24.
-    let project = Go::find()?.project()?.file("main.go", "package main\n\nfunc main() {}\n")?;
+    let Some(go) = zoo::go_with("GOCACHEPROG", 24)? else { return Ok(()) };
+    let project = go.project()?.file("main.go", "package main\n\nfunc main() {}\n")?;
     let mute = Mute::new(&project)?;
     let hang = zoo::hang(project.go(["build", "./..."]).env("GOCACHEPROG", &mute.program))?;
     mute.wait()?;

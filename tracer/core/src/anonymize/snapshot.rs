@@ -15,6 +15,7 @@ impl Names {
             locks: _,
             cgroups,
             filesystems,
+            partial,
             unseen,
         } = snapshot;
         processes.iter_mut().for_each(|p| self.process(p));
@@ -27,6 +28,7 @@ impl Names {
         }
         cgroups.iter_mut().for_each(|c| c.path = self.path(&c.path));
         filesystems.iter_mut().for_each(|f| self.filesystem(f));
+        partial.iter_mut().for_each(|note| *note = self.path(note));
         unseen.iter_mut().for_each(|u| *u = self.text(u));
     }
 

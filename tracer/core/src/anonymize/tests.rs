@@ -313,6 +313,7 @@ fn snapshot(s: &Secrets, held: bool) -> Snapshot {
             answered: true,
             ..Filesystem::default()
         }],
+        partial: vec![format!("/home/{}/go/pkg/mod/cache/download/x/@v/v1.0.0.partial", s.user)],
         unseen: vec![format!("/proc/20/fd of {}: EACCES", s.user)],
     }
 }

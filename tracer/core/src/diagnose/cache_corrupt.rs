@@ -1,19 +1,22 @@
 //! # cache-corrupt: a file in the module cache is not what it was
 //!
 //! go found in its module cache a zip, a hash or a directory that does not match what was once downloaded: a disk that was full, a
-//! machine that went down, a cache that was copied while it was written, or somebody edited it.
+//! machine that went down, a cache that was copied while it was written, or somebody edited it. Or a module was not unpacked to its end,
+//! and go, which would do it again, may not write there: a cache mounted read-only, or one of another user.
 //!
 //! **Seen by** what go says: `zip has been modified`, `dir has been modified`, `unexpected ziphash`, `not a valid zip file`; or a complaint
-//! about a go.mod file that nobody was asked for.
+//! about a go.mod file that nobody was asked for; or a file of a module that go may not write, beside its `.partial`.
 //!
 //! **What to do** Remove that module's files, or the whole cache (`go clean -modcache`), and download again. Where another cause is not
-//! known, check the disk.
+//! known, check the disk. What was not unpacked to its end, let somebody unpack who may write there.
 
 use super::draft::Draft;
 use super::not_a_module_proxy::asked_somebody;
 use super::said;
 use super::scene::Scene;
-use crate::report::{Finding, Remedy};
+use super::{paste, unpacking};
+use crate::report::{Confidence, Finding, Remedy};
+use crate::text;
 
 /// What go says of a go.mod file that is none. Where it asked nobody, the file was in the cache.
 const NO_GO_MOD: &str = "parsing go.mod: missing module line";
@@ -34,7 +37,8 @@ pub(super) fn examine(scene: &Scene<'_>) -> Vec<Finding> {
         return Vec::new();
     }
     let words = WORDS.iter().copied().chain([(NO_GO_MOD, "go.mod file")]);
-    words.into_iter().find_map(|(words, what)| told(scene, words, what)).into_iter().collect()
+    let told = words.into_iter().find_map(|(words, what)| told(scene, words, what));
+    told.or_else(|| not_unpacked(scene)).into_iter().collect()
 }
 
 fn told(scene: &Scene<'_>, words: &str, what: &str) -> Option<Finding> {
@@ -50,7 +54,7 @@ fn told(scene: &Scene<'_>, words: &str, what: &str) -> Option<Finding> {
     let of_path = || scene.module_of(pid, &format!("{}.lock", path(line)?.strip_suffix(".zip")?));
     let spoken = || said::module_in(line).filter(|module| !module.starts_with('/'));
     let module = verified(line).or_else(of_path).or_else(spoken);
-    let whose = module.as_ref().map(|m| format!(" of {}", crate::text::module(m)));
+    let whose = module.as_ref().map(|m| format!(" of {}", text::module(m)));
     let summary =
         format!("the {what}{} in the module cache is damaged.", whose.unwrap_or_default());
     let made =
@@ -70,6 +74,35 @@ fn told(scene: &Scene<'_>, words: &str, what: &str) -> Option<Finding> {
         safe: false,
     });
     Some(finding)
+}
+
+/// go says only which file it may not write, in most cases the lock: that it needs none where the module is whole, it does not say.
+fn not_unpacked(scene: &Scene<'_>) -> Option<Finding> {
+    let (looked, snapshot) = scene.session.snapshot.as_ref()?;
+    let there = |r: &unpacking::Refused<'_>| snapshot.partial.contains(&r.note);
+    let refused = unpacking::refused(scene.session).filter(|r| scene.is_go(r.pid)).find(there)?;
+    let summary = format!(
+        "{} in the module cache was not unpacked to its end, and go may not do it again.",
+        text::module(&refused.module)
+    );
+    let made = Draft::new(scene, "cache-corrupt", refused.pid, refused.t, summary)
+        .modules(vec![refused.module.clone()])
+        .path(&refused.note)
+        .fact("file", [refused.note.clone()])
+        .seen(refused.line.to_owned(), refused.t, "stderr")
+        .evidence(format!("{} is there", refused.note), *looked, "snapshot");
+    let made = match refused.is_lock {
+        true => made
+            .confidence(Confidence::Likely)
+            .or_else("another go command unpacks it at this moment"),
+        false => made,
+    };
+    let cache = paste::value(scene, refused.pid, "GOMODCACHE").map(paste::word);
+    let again = cache.map(|cache| {
+        format!("GOMODCACHE={cache} go mod download {}", paste::word(&refused.module))
+    });
+    let made = made.remedy("let somebody who may write there unpack it:", again);
+    Some(made.remedy("or use a module cache of your own (GOMODCACHE)", None).done())
 }
 
 fn verified(line: &str) -> Option<String> {

@@ -22,6 +22,7 @@ mod sits;
 mod target;
 #[cfg(test)]
 mod tests;
+pub mod unpacking;
 mod zip_in_flight;
 
 pub use scene::{Moment, Scene};

@@ -32,6 +32,10 @@ pub struct Snapshot {
     pub cgroups: Vec<CgroupState>,
     /// The filesystems the command works on.
     pub filesystems: Vec<Filesystem>,
+    /// Modules that are not unpacked to their end, as far as go was refused a file of theirs: go's notes of it that are there,
+    /// `cache/download/MODULE/@v/VERSION.partial`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub partial: Vec<String>,
     /// What could not be read, and why.
     pub unseen: Vec<String>,
 }

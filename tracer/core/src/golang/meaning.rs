@@ -334,18 +334,26 @@ fn persist_conn(pages: &Pages<'_>, at: u64) -> Vec<Meaning> {
     [named("connection", connection), named("address", address)].into_iter().flatten().collect()
 }
 
-/// `tls.Conn`: config at 80, and there ServerName at 128: the name that was dialled, also where it is an address, which SNI does
-/// not carry (net/http's `cloneTLSConfig` in addTLS). Before Go 1.21 there is a small number at 80.
+/// Where `tls.Conn` has its config: `quic` came before it with Go 1.21. What is at the other place is a small number in each release:
+/// `handshakes` before, `vers` and `haveVers` since.
+const TLS_CONFIG: [u64; 2] = [80, 72];
+
+/// `tls.Conn`: its config, and there ServerName at 128: the name that was dialled, also where it is an address, which SNI does
+/// not carry (net/http's `cloneTLSConfig` in addTLS).
 fn tls_conn(pages: &Pages<'_>, at: u64) -> Vec<Meaning> {
     let connection = (at != 0).then_some(Value::Address(at));
-    let config = at.checked_add(80).and_then(|at| pages.word(at));
-    let name = config.and_then(|at| string_at(pages, at.checked_add(128)?));
-    let is_name = |name: &String| {
-        let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._:".contains(&b);
-        !name.is_empty() && name.len() <= 253 && name.bytes().all(plain)
+    let name_in = |offset: u64| {
+        let config = pages.word(at.checked_add(offset)?)?;
+        string_at(pages, config.checked_add(128)?).filter(|name| is_host(name))
     };
-    let host = name.filter(is_name).map(|name| Value::Text(redact::text(&name).into_owned()));
+    let name = TLS_CONFIG.into_iter().find_map(name_in);
+    let host = name.map(|name| Value::Text(redact::text(&name).into_owned()));
     [named("connection", connection), named("host", host)].into_iter().flatten().collect()
+}
+
+fn is_host(name: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._:".contains(&b);
+    !name.is_empty() && name.len() <= 253 && name.bytes().all(plain)
 }
 
 /// `exec.Cmd`: Path at 0, Args at 16, Dir at 64.
@@ -361,4 +369,42 @@ fn command(pages: &Pages<'_>, at: u64) -> Vec<Meaning> {
     let directory = directory.map(|path| Value::Text(redact::text(&path).into_owned()));
     let named = [named("program", program), named("argv", argv), named("directory", directory)];
     named.into_iter().flatten().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::golang::memory::tests::Flat;
+
+    const CONN: u64 = 0x1000;
+    const CONFIG: u64 = 0x1100;
+    const NAME: u64 = 0x1200;
+
+    /// A `tls.Conn` with these words at 72 and 80, and a configuration for `host`.
+    fn tls(at_72: u64, at_80: u64, host: &str) -> Vec<Meaning> {
+        let mut bytes = vec![0; 0x300];
+        let mut put = |at: u64, new: &[u8]| {
+            let at = usize::try_from(at - CONN).unwrap();
+            bytes[at..at + new.len()].copy_from_slice(new);
+        };
+        put(CONN + 72, &at_72.to_le_bytes());
+        put(CONN + 80, &at_80.to_le_bytes());
+        put(CONFIG + 128, &NAME.to_le_bytes());
+        put(CONFIG + 136, &(host.len() as u64).to_le_bytes());
+        put(NAME, host.as_bytes());
+        tls_conn(&Pages::new(&Flat { base: CONN, bytes }), CONN)
+    }
+
+    #[test]
+    fn the_host_of_a_tls_connection_is_found_in_old_and_new_releases() {
+        let host = Meaning { name: "host", value: Value::Text("proxy.example.com".to_owned()) };
+        // TLS 1.3 and haveVers.
+        assert_eq!(tls(0x0001_0304, CONFIG, "proxy.example.com").last(), Some(&host));
+        // One handshake.
+        assert_eq!(tls(CONFIG, 1, "proxy.example.com").last(), Some(&host));
+        for (at_72, at_80, host) in [(0, 0, "a"), (CONFIG, 1, ""), (1, CONFIG, "a b")] {
+            let connection = Meaning { name: "connection", value: Value::Address(CONN) };
+            assert_eq!(tls(at_72, at_80, host), [connection], "{host:?}");
+        }
+    }
 }

@@ -81,6 +81,25 @@ fn version_file(path: &str) -> Option<CachePath> {
     Some(CachePath { kind, module, version: Some(unescape_path(version)?) })
 }
 
+/// The note that a module is not unpacked to its end, `cache/download/MODULE/@v/VERSION.partial` (modfetch.unzip), and the module, as
+/// `path@version`: for a file of its directory in this GOMODCACHE, for its lock, and for the note itself.
+pub fn partial_note(path: &str, gomodcache: &str) -> Option<(String, String)> {
+    let cache = gomodcache.trim_end_matches('/');
+    let inside = path.strip_prefix(cache).filter(|_| !cache.is_empty())?.strip_prefix('/')?;
+    let (module, version) = match inside.strip_prefix("cache/download/") {
+        Some(download) => {
+            let (module, file) = download.rsplit_once("/@v/")?;
+            (module, file.strip_suffix(".lock").or_else(|| file.strip_suffix(".partial"))?)
+        }
+        None => {
+            let (module, rest) = inside.split_once('@')?;
+            (module, rest.split('/').next()?)
+        }
+    };
+    let named = format!("{}@{}", unescape_path(module)?, unescape_path(version)?);
+    Some((format!("{cache}/cache/download/{module}/@v/{version}.partial"), named))
+}
+
 /// `GOPATH/pkg/sumdb/NAME/latest`.
 fn is_sumdb_config(path: &str) -> bool {
     path.contains("/pkg/sumdb/") && path.ends_with("/latest")
@@ -232,6 +251,26 @@ mod tests {
         ] {
             assert_eq!(of(path), None, "{path}");
         }
+    }
+
+    #[test]
+    fn the_note_of_a_module_is_found_from_its_lock_and_from_its_directory() {
+        let note = "/c/cache/download/example.com/!big/m/@v/v1.0.0-!r!c1.partial";
+        let named = "example.com/Big/m@v1.0.0-RC1";
+        for path in [
+            note,
+            "/c/cache/download/example.com/!big/m/@v/v1.0.0-!r!c1.lock",
+            "/c/example.com/!big/m@v1.0.0-!r!c1",
+            "/c/example.com/!big/m@v1.0.0-!r!c1/a/b@c.go",
+        ] {
+            let found = partial_note(path, "/c/");
+            assert_eq!(found, Some((note.to_owned(), named.to_owned())), "{path}");
+        }
+        for path in ["/c/cache/lock", "/c/cache/download/a/@v/list", "/d/a@v1/b", "/c", "", "/c/@"]
+        {
+            assert_eq!(partial_note(path, "/c"), None, "{path}");
+        }
+        assert_eq!(partial_note("/a@v1/b", ""), None);
     }
 
     #[test]

@@ -14,7 +14,7 @@ mod webproxy;
 
 pub use cachepath::{
     CachePath, CachePathKind, ProxyRequest, ProxyRequestKind, escape_path, module_of_lock_path,
-    proxy_request, unescape_path,
+    partial_note, proxy_request, unescape_path,
 };
 pub use command::{GoCommand, split_quoted};
 pub use glob::matches_prefix_patterns;

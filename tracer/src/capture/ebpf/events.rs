@@ -193,7 +193,11 @@ impl Translator {
         self.stopped.remove(&pid);
         // The command's own end is told by its parent, which has its CPU time too.
         if pid != self.command {
-            self.tell_of(head, (pid, pid.into()), What::ProcessExit { exit: exit(status), cpu_ns: 0 });
+            self.tell_of(
+                head,
+                (pid, pid.into()),
+                What::ProcessExit { exit: exit(status), cpu_ns: 0 },
+            );
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::file;
 use super::mounts::{self, Mount};
-use crate::bounded::{Begun, begin_bounded};
+use crate::bounded::{Begun, begin_bounded, run_bounded};
 use gmtrace_core::event::Filesystem;
 use gmtrace_core::units::Pid;
 use nix::errno::Errno;
@@ -40,6 +40,20 @@ pub(super) fn filesystems(
             filesystem(purpose, path, begun.and_then(Begun::end), &mounts)
         })
         .collect()
+}
+
+/// Those of `paths` that are there, as process `pid` sees them. Without an answer in time, none.
+pub(super) fn present(pid: Pid, paths: &[String]) -> Vec<String> {
+    if paths.is_empty() {
+        return Vec::new();
+    }
+    let (prefix, mut paths) = (prefix(pid), paths.to_vec());
+    let is_there = move |path: &String| fs::symlink_metadata(format!("{prefix}{path}")).is_ok();
+    run_bounded(BOUND, move || {
+        paths.retain(is_there);
+        paths
+    })
+    .unwrap_or_default()
 }
 
 /// `/proc/PID/root` where the process has another root or mount namespace than gmtrace.

@@ -52,6 +52,8 @@ const MAX_LOCKS: usize = 1024;
 pub struct SnapshotWants {
     /// Filesystems, as (purpose, absolute path in the view of the command).
     pub filesystems: Vec<(String, String)>,
+    /// Files that may be there, in the view of the command: [`Snapshot::partial`].
+    pub partial: Vec<String>,
     /// Whether holders of locks are looked for in every process, even when one was found at a likely place.
     pub scan_machine: bool,
     /// Whether the goroutines of Go programs are read.
@@ -60,7 +62,12 @@ pub struct SnapshotWants {
 
 impl Default for SnapshotWants {
     fn default() -> SnapshotWants {
-        SnapshotWants { filesystems: Vec::new(), scan_machine: false, goroutines: true }
+        SnapshotWants {
+            filesystems: Vec::new(),
+            partial: Vec::new(),
+            scan_machine: false,
+            goroutines: true,
+        }
     }
 }
 
@@ -125,6 +132,7 @@ impl Proc {
         let sockets = self.sockets.all(&owners, &mut unseen);
         let cgroups = cgroups(&seen);
         let filesystems = filesystem::filesystems(root, &wants.filesystems, &mut unseen);
+        let partial = filesystem::present(root, &wants.partial);
         let processes = seen.into_iter().map(|process| process.state).collect();
         Snapshot {
             cause,
@@ -136,6 +144,7 @@ impl Proc {
             runnable: runnable(),
             cgroups,
             filesystems,
+            partial,
             unseen,
         }
     }

@@ -5,6 +5,7 @@ use super::super::plan::nanos;
 use super::{BOUND, Running};
 use gmtrace::capture::proc::{SnapshotWants, still_in_lock};
 use gmtrace::launch::Capture;
+use gmtrace_core::diagnose::unpacking;
 use gmtrace_core::event::{Event, KnownBy, Snapshot, SnapshotCause, What};
 use gmtrace_core::units::{Inode, Nanos, Pid};
 use std::collections::HashSet;
@@ -101,6 +102,7 @@ impl Running {
         filesystems.push(("working directory".to_owned(), self.watch.session.header.cwd.clone()));
         SnapshotWants {
             filesystems,
+            partial: unpacking::possible_notes(&self.watch.session),
             scan_machine: cause == SnapshotCause::Confirm,
             ..SnapshotWants::default()
         }

@@ -40,6 +40,35 @@ fn a_full_disk_is_named_by_its_mount() {
 }
 
 #[test]
+fn a_module_that_go_may_not_unpack_again_is_named_by_its_note() {
+    let note = "/c/cache/download/example.com/lib/@v/v1.4.2.partial";
+    let noted = |partial: &[&str]| Snapshot {
+        partial: partial.iter().map(|note| (*note).to_owned()).collect(),
+        ..Snapshot::default()
+    };
+    let run = |said: &str, snapshot| {
+        let run = Run::of("go mod download").default("GOMODCACHE", "/c").says(said);
+        run.snapshot(snapshot).ends(1)
+    };
+    for said in [
+        "go: open /c/cache/download/example.com/lib/@v/v1.4.2.lock: read-only file system\n",
+        "p.go:2:8: open /c/cache/download/example.com/lib/@v/v1.4.2.lock: permission denied\n",
+        "go: unlinkat /c/example.com/lib@v1.4.2/a.go: operation not permitted\n",
+    ] {
+        let found = run(said, noted(&[note]));
+        assert_eq!(codes(&found), ["cache-corrupt"], "{said}");
+        assert_eq!(found[0].modules, ["example.com/lib@v1.4.2"]);
+        assert_eq!(found[0].blocked.path.as_deref(), Some(note));
+        let might_be_unpacked_now = found[0].confidence == Confidence::Likely;
+        assert_eq!(might_be_unpacked_now, said.contains(".lock"), "{said}");
+        // Without its note it is only missing.
+        assert_eq!(codes(&run(said, noted(&[]))), ["unknown"], "{said}");
+    }
+    let other = "go: open /c/cache/lock: read-only file system\n";
+    assert_eq!(codes(&run(other, noted(&[note]))), ["unknown"]);
+}
+
+#[test]
 fn git_speaks_of_a_full_disk_with_a_capital() {
     let found = Run::of("go mod download")
         .starts(101, ROOT, "git fetch")
