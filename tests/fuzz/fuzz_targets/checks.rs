@@ -3,6 +3,7 @@
 
 use gmtrace_core::decode::{dns, http, sockaddr, tls};
 use gmtrace_core::event::{GoRuntime, GoValue, Goroutine};
+use gmtrace_core::golang::probes::{self, Function};
 use gmtrace_core::golang::{self, Binary, Recorded};
 use gmtrace_core::units::Tid;
 use gmtrace_core::{redact, text};
@@ -50,6 +51,12 @@ pub(crate) fn text(bytes: &[u8]) {
 pub(crate) fn golang(bytes: &[u8]) {
     if let Ok(Some(binary)) = Binary::read(Cursor::new(bytes)) {
         assert!(binary.build.settings.len() <= 64);
+    }
+    if let Ok(Some(found)) = probes::points(bytes) {
+        assert_eq!(found.points.len() + found.left.len(), Function::ALL.len());
+        let within = |at: &u64| usize::try_from(*at).is_ok_and(|at| at < bytes.len());
+        assert!(found.points.iter().all(|placed| within(&placed.entry_offset)));
+        assert!(found.points.iter().all(|placed| placed.returns.iter().all(within)));
     }
     if let Some(recorded) = Recorded::from_bytes(bytes) {
         goroutines(&recorded);

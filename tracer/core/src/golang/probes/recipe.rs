@@ -10,7 +10,7 @@ pub const MAX_STEPS: usize = 5;
 ///
 /// A way begins at a *place*, and each step leads from a place to the next: it reads the word there as a pointer, and adds its offset
 /// to it. A pointer of zero means that there is no such value. What the value is, [`Kind`] says, is read at the last place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Recipe {
     /// What it means.
     pub what: What,
@@ -47,14 +47,14 @@ impl Recipe {
 }
 
 /// From a place to the next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Step {
     /// Added to the pointer that was read, bytes.
     pub offset: u16,
 }
 
 /// When a value is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Moment {
     /// At the function's first instruction.
@@ -65,7 +65,7 @@ pub enum Moment {
 
 /// Where the way to a value begins. Registers are counted as Go's calling convention does (src/cmd/compile/abi-internal.md):
 /// [`registers`](super::registers) names them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Start {
     /// This register; its next word, where the value takes more than one, is the next register.
     Register(u8),
@@ -76,7 +76,7 @@ pub enum Start {
 }
 
 /// What is read at the last place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Kind {
     /// A string: a pointer and a length. The same words are a slice of bytes.
