@@ -190,13 +190,11 @@ fn backend(options: &RunOptions, side: &WatchSide) -> Backend {
 
 impl Running {
     fn watch_until_the_end(&mut self) {
-        if let Capture::Proc(why) = &self.side.capture {
-            if *why != WhyNot::NotAsked {
-                let said = self.watch.session.header.backend.why.clone();
-                self.screen.say(&format!(
-                    "gmtrace: cannot trace ({said}); the command runs all the same, watched through /proc alone."
-                ));
-            }
+        if matches!(&self.side.capture, Capture::Proc(why) if *why != WhyNot::NotAsked) {
+            let said = self.watch.session.header.backend.why.clone();
+            self.screen.say(&format!(
+                "gmtrace: cannot trace ({said}); the command runs all the same, watched through /proc alone."
+            ));
         }
         loop {
             let over = self.take_events();
