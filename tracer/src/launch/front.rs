@@ -1,11 +1,12 @@
 //! The process that the shell waits for. It has one thread, does nothing but wait, and ends as the command ends.
 
 use super::link::{Got, Link, ToFront};
-use super::{Ended, WatchSide, orphans, tracer};
+use super::{Ended, Held, WatchSide, orphans, tracer};
 use crate::capture::clock::Clock;
 use crate::capture::ebpf::Loaded;
 use crate::capture::ptrace::sys::{self, Fork};
 use crate::capture::ptrace::{Plan, SignalInfo};
+use gmtrace_core::units::Pid;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
@@ -43,8 +44,15 @@ where
             drop((other, probes));
             let signals =
                 SignalFd::with_flags(&all, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
-            let mut front =
-                Front { link: own, signals, tracer, ended: None, status: None, done: false };
+            let mut front = Front {
+                link: own,
+                signals,
+                tracer,
+                lives_on: None,
+                ended: None,
+                status: None,
+                done: false,
+            };
             front.wait(&name.unwrap_or_default())
         }
     }
@@ -55,6 +63,8 @@ struct Front {
     link: Link,
     signals: SignalFd,
     tracer: i32,
+    /// The command, if it lives on without the tracer.
+    lives_on: Option<Held>,
     ended: Option<(Ended, Instant)>,
     status: Option<u8>,
     done: bool,
@@ -106,7 +116,10 @@ impl Front {
 
     fn take(&mut self, message: ToFront) {
         match message {
-            ToFront::Started => sys::let_go_of_files(true),
+            ToFront::Started(lives_on) => {
+                sys::let_go_of_files(true);
+                self.lives_on = (lives_on > 0).then(|| Held::child(Pid(lives_on)));
+            }
             ToFront::Stopped(signal) => self.stop(signal),
             ToFront::Ended(ended) => self.ended = Some((ended, Instant::now())),
             ToFront::Status(status) => self.status = Some(status),
@@ -167,11 +180,47 @@ impl Front {
         from.pid != self.tracer
     }
 
-    /// The tracer is gone. If it had told the end, that holds; if not, it was killed, and the command with it.
+    /// The tracer is gone. If it had told the end, that holds; if not, it was killed, and the command with it, unless that lives on.
     fn alone(&self) -> Ended {
-        match self.ended {
-            Some((ended, _)) => self.status.map_or(ended, Ended::Code),
-            None => Ended::Signal(libc::SIGKILL),
+        match (self.ended, &self.lives_on) {
+            (Some((ended, _)), _) => self.status.map_or(ended, Ended::Code),
+            (None, Some(command)) => self.see_off(command),
+            (None, None) => Ended::Signal(libc::SIGKILL),
+        }
+    }
+
+    /// Waits for the end of a command that nobody watches any more. It is not this process's child: only a newer kernel tells how it
+    /// ended.
+    fn see_off(&self, command: &Held) -> Ended {
+        _ = writeln!(
+            io::stderr(),
+            "gmtrace: its process {} was killed; the command goes on, and nothing is watched.",
+            self.tracer
+        );
+        while !command.has_ended() {
+            let mut fds = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
+            fds.extend(command.as_fd().map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
+            // Without a pidfd it has to be looked for.
+            let pause = if fds.len() > 1 { PollTimeout::NONE } else { PollTimeout::from(50u8) };
+            _ = poll(&mut fds, pause);
+            self.pass_on(command);
+        }
+        command.exit().unwrap_or(Ended::Code(125))
+    }
+
+    /// Hands on to a command what nobody else does any more.
+    fn pass_on(&self, command: &Held) {
+        while let Ok(Some(info)) = self.signals.read_signal() {
+            let signal = info.ssi_signo.cast_signed();
+            let from = SignalInfo {
+                code: info.ssi_code,
+                pid: info.ssi_pid.cast_signed(),
+                uid: info.ssi_uid,
+            };
+            if signal != libc::SIGCHLD && self.concerns_command(signal, &from) {
+                // ESRCH: it has ended.
+                _ = command.kill(signal);
+            }
         }
     }
 }

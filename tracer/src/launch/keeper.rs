@@ -2,7 +2,7 @@
 
 use super::forward::Forwarder;
 use super::link::{Link, ToFront};
-use super::{Command, FrontSide, WatchSide};
+use super::{Capture, Command, FrontSide, WatchSide};
 use crate::capture::ptrace::sys;
 use nix::unistd::{chdir, setsid};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -38,6 +38,7 @@ impl Companions {
             link: Arc::clone(link),
             forwarder,
             command: side.command.clone(),
+            lives_on: side.capture != Capture::Ptrace,
             gone: Arc::clone(&side.front.gone),
         };
         // Where no thread can be had (RLIMIT_NPROC), the command is served all the same: nobody listens, nobody watches.
@@ -71,6 +72,8 @@ struct Keeper {
     link: Arc<Link>,
     forwarder: Forwarder,
     command: Command,
+    /// Whether the command lives on without gmtrace.
+    lives_on: bool,
     gone: Arc<AtomicBool>,
 }
 
@@ -80,8 +83,12 @@ impl Keeper {
             self.forwarder.got(got);
         }
         self.gone.store(true, Ordering::Relaxed);
-        // Killed before the command had ended: so is the command, as if it had been killed itself. What it leaves behind lives
-        // on. ESRCH: it had ended.
+        // Killed before the command had ended, which it has not where signals reach it: ESRCH once it was waited for.
+        if self.lives_on && self.command.kill(0).is_ok() {
+            // It needs nobody, and gmtrace was to end.
+            sys::exit_now(0);
+        }
+        // So is the command then, as if it had been killed itself. What it leaves behind lives on.
         _ = self.command.kill(libc::SIGKILL);
         leave_the_session();
     }

@@ -11,8 +11,8 @@ use std::sync::Arc;
 /// From the tracer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ToFront {
-    /// The command runs.
-    Started,
+    /// The command runs. If nothing of it depends on the tracer, it lives on without: its process id; 0 otherwise.
+    Started(i32),
     /// It was stopped by this signal.
     Stopped(i32),
     /// It runs again.
@@ -44,7 +44,7 @@ type Wire = [i32; 4];
 impl ToFront {
     fn encode(self) -> Wire {
         match self {
-            ToFront::Started => [1, 0, 0, 0],
+            ToFront::Started(lives_on) => [1, lives_on, 0, 0],
             ToFront::Stopped(signal) => [2, signal, 0, 0],
             ToFront::Continued => [3, 0, 0, 0],
             ToFront::Ended(Ended::Code(code)) => [4, i32::from(code), 0, 0],
@@ -58,7 +58,7 @@ impl ToFront {
 
     fn decode([kind, value, ..]: Wire) -> Option<ToFront> {
         Some(match kind {
-            1 => ToFront::Started,
+            1 => ToFront::Started(value),
             2 => ToFront::Stopped(value),
             3 => ToFront::Continued,
             4 => ToFront::Ended(Ended::Code(u8::try_from(value).ok()?)),
@@ -170,7 +170,8 @@ mod tests {
     fn every_message_arrives_as_it_was_sent() {
         let (front, tracer) = Link::pair().unwrap();
         let all = [
-            ToFront::Started,
+            ToFront::Started(0),
+            ToFront::Started(4711),
             ToFront::Stopped(libc::SIGTSTP),
             ToFront::Continued,
             ToFront::Ended(Ended::Code(255)),

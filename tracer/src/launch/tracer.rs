@@ -95,7 +95,7 @@ fn attend<W>(
             let companions =
                 run.begin(spawned, Capture::Ptrace, report.no_new_privs, Some(seen), watch);
             sys::install_alarm();
-            teller.link.send(&ToFront::Started);
+            teller.link.send(&ToFront::Started(0));
             if catch_unwind(AssertUnwindSafe(|| engine.run())).is_err() {
                 engine.serve();
             }

@@ -39,7 +39,7 @@ pub(super) fn attend<W>(
         waiter.tell(What::Exec(program::describe(pid)));
     }
     let companions = run.begin(spawned, capture, report.no_new_privs, seen, watch);
-    waiter.teller.link.send(&ToFront::Started);
+    waiter.teller.link.send(&ToFront::Started(pid.0));
     waiter.wait();
     // The watch goes on until the last sender of events is gone.
     let probes = waiter.probes.take();

@@ -8,6 +8,7 @@ mod hidden;
 mod locks;
 mod memory;
 mod pending;
+mod pidfd;
 mod plan;
 mod process;
 pub(crate) mod program;

@@ -11,6 +11,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::arch;
+pub(crate) use super::pidfd::{exit_of, pidfd_getfd, pidfd_open, send_signal};
 
 // ---- What was inherited -------------------------------------------------------------------------------------------
 
@@ -260,25 +261,6 @@ pub(crate) fn proc_is_foreign() -> bool {
     pid.is_some_and(|pid: u32| pid != std::process::id())
 }
 
-/// pidfd_open(2): a descriptor (close-on-exec) that names this process even after its id is used again.
-pub(crate) fn pidfd_open(pid: i32) -> Result<OwnedFd, Errno> {
-    // SAFETY: plain numbers.
-    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
-    let fd = Errno::result(fd)?;
-    // SAFETY: the kernel has just given us this descriptor, and nobody else has it.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
-}
-
-/// pidfd_getfd(2): a copy (close-on-exec) of a descriptor of that process.
-pub(crate) fn pidfd_getfd(process: impl AsFd, number: RawFd) -> Result<OwnedFd, Errno> {
-    let process = process.as_fd().as_raw_fd();
-    // SAFETY: plain numbers.
-    let fd = unsafe { libc::syscall(libc::SYS_pidfd_getfd, process, number, 0) };
-    let fd = Errno::result(fd)?;
-    // SAFETY: the kernel has just given us this descriptor, and nobody else has it.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
-}
-
 /// The `struct tcp_info` of a socket, as long as this kernel has it (tcp(7), TCP_INFO).
 pub(crate) fn tcp_info(socket: impl AsFd) -> Result<Vec<u8>, Errno> {
     let mut bytes = vec![0_u8; 512];
@@ -303,14 +285,6 @@ pub(crate) fn tcp_info(socket: impl AsFd) -> Result<Vec<u8>, Errno> {
 pub(crate) fn kill(pid: i32, signal: c_int) -> Result<(), Errno> {
     // SAFETY: plain numbers.
     Errno::result(unsafe { libc::kill(pid, signal) }).map(drop)
-}
-
-/// pidfd_send_signal(2).
-pub(crate) fn send_signal(process: impl AsFd, signal: c_int) -> Result<(), Errno> {
-    let fd = process.as_fd().as_raw_fd();
-    // SAFETY: no siginfo is given, so the kernel fills in that of kill(2).
-    let result = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd, signal, 0usize, 0) };
-    Errno::result(result).map(drop)
 }
 
 // ---- Waking the ptrace thread -------------------------------------------------------------------------------------
