@@ -1,4 +1,4 @@
-//! The ring buffer, and the count of what did not fit.
+//! The two ring buffers, and the count of what did not fit.
 
 use aya_ebpf::bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP};
 use aya_ebpf::helpers::bpf_ktime_get_ns;
@@ -11,7 +11,10 @@ use crate::kernel::number;
 use crate::tree::Who;
 
 #[map]
-static RING: RingBuf = RingBuf::with_byte_size(4 << 20, 0);
+static RARE: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
+
+#[map]
+static MANY: RingBuf = RingBuf::with_byte_size(4 << 20, 0);
 
 #[map]
 static COUNTS: PerCpuArray<Counts> = PerCpuArray::with_max_entries(Kind::COUNT as u32, 0);
@@ -31,7 +34,8 @@ fn count(kind: Kind, which: impl FnOnce(*mut Counts) -> *mut u64) {
 #[inline(always)]
 pub fn emit<T: 'static>(kind: Kind, who: Who, fill: impl FnOnce(&mut T)) {
     count(kind, |counts| unsafe { &raw mut (*counts).made });
-    let Some(mut entry) = RING.reserve::<T>(0) else {
+    let ring = if kind.is_rare() { &RARE } else { &MANY };
+    let Some(mut entry) = ring.reserve::<T>(0) else {
         count(kind, |counts| unsafe { &raw mut (*counts).dropped });
         return;
     };
@@ -47,7 +51,7 @@ pub fn emit<T: 'static>(kind: Kind, who: Who, fill: impl FnOnce(&mut T)) {
     };
     // Every record begins with its head (gmtrace-abi).
     unsafe { core::ptr::write((record as *mut T).cast::<Head>(), head) };
-    entry.submit(wake());
+    entry.submit(wake(ring));
 }
 
 /// A map had no room for what a record belongs to.
@@ -59,8 +63,8 @@ pub fn unpaired(kind: Kind) {
 /// The reader comes by itself every few milliseconds; it is woken only where the ring fills up before. A wake-up for each record
 /// costs six times the record.
 #[inline(always)]
-fn wake() -> u64 {
-    let waiting = RING.query(u64::from(BPF_RB_AVAIL_DATA));
+fn wake(ring: &RingBuf) -> u64 {
+    let waiting = ring.query(u64::from(BPF_RB_AVAIL_DATA));
     if waiting >= u64::from(number(Number::WakeAt)) {
         u64::from(BPF_RB_FORCE_WAKEUP)
     } else {

@@ -5,7 +5,7 @@ use gmtrace::capture::ebpf;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    match ebpf::load(ebpf::Version::running()) {
+    match ebpf::load() {
         Ok(loaded) => {
             println!("{:<24} {:>12} {:>10}", "program", "instructions", "verified");
             for program in loaded.programs() {

@@ -173,7 +173,7 @@ table! {
         SysFlock = "flock",
         /// fcntl(2).
         SysFcntl = "fcntl",
-        /// Wake the reader when so many bytes wait.
-        WakeAt = "an eighth of the ring",
+        /// Wake the reader when so many bytes wait in one of the rings.
+        WakeAt = "an eighth of the smaller ring",
     }
 }

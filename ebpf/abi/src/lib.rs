@@ -14,8 +14,10 @@ pub use record::*;
 
 /// The names of maps, as user space finds them.
 pub mod maps {
-    /// The ring buffer of all records.
-    pub const RING: &str = "RING";
+    /// The ring buffer of what the tree is made of ([`Kind::is_rare`](crate::Kind::is_rare)).
+    pub const RARE: &str = "RARE";
+    /// The ring buffer of everything else: a storm of it leaves the other one alone.
+    pub const MANY: &str = "MANY";
     /// [`Counts`](crate::Counts) of each [`Kind`](crate::Kind), for each CPU.
     pub const COUNTS: &str = "COUNTS";
     /// Process ids, as gmtrace sees them, that belong to the tree and were not seen yet.

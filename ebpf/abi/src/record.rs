@@ -63,6 +63,20 @@ impl Kind {
 
     /// How many there are.
     pub const COUNT: usize = Self::ALL.len();
+
+    /// Processes, connections and signals: what everything else hangs on, and what does not come in storms.
+    pub const fn is_rare(self) -> bool {
+        matches!(
+            self,
+            Kind::Fork
+                | Kind::Exec
+                | Kind::Exit
+                | Kind::Connect
+                | Kind::ConnectEnd
+                | Kind::Signal
+                | Kind::Stop
+        )
+    }
 }
 
 /// How many records of one kind one CPU made and lost. What was received is `made - dropped`.

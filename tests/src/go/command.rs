@@ -51,6 +51,8 @@ impl GoCommand {
             .env("GOPROXY", "off")
             .env("GOSUMDB", "off")
             .env("GMTRACE_STATE", "off")
+            // Root gets eBPF by default.
+            .env("GMTRACE_BACKEND", "ptrace")
     }
 
     /// GOPROXY.

@@ -30,6 +30,11 @@ impl Clock {
     pub fn now(self) -> Nanos {
         Nanos(monotonic().saturating_sub(self.start))
     }
+
+    /// CLOCK_MONOTONIC itself, in nanoseconds.
+    pub fn monotonic(self) -> u64 {
+        monotonic()
+    }
 }
 
 /// CLOCK_MONOTONIC in nanoseconds; it cannot fail on Linux.

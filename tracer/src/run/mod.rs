@@ -31,7 +31,8 @@ pub fn command(options: RunOptions, argv: Vec<OsString>) -> Result<ExitCode> {
     let planned = plan::plan(&options, argv)?;
     let clock = Clock::start();
     let watching =
-        watching::Watching::new(options, planned.header, planned.targets, planned.started);
+        watching::Watching::new(options, planned.header, planned.targets, planned.started)
+            .without(planned.without_probes);
     let ended = launch::run(planned.launch, planned.probes, clock, move |side| watching.run(side));
     match ended {
         Ok(ended) => ended.mirror(),

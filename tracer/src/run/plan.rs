@@ -2,7 +2,7 @@
 
 use crate::cli::{BackendChoice, Format, RunOptions};
 use crate::output::{files::Target, screen};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use gmtrace::capture::ebpf;
 use gmtrace::capture::gosettings::Started;
 use gmtrace::capture::ptrace::{CaptureMode, Credentials, Plan};
@@ -27,6 +27,16 @@ pub struct Planned {
     pub started: Started,
     /// What watches it in the kernel.
     pub probes: Option<ebpf::Loaded>,
+    /// Why nothing does, where it was to be tried.
+    pub without_probes: Option<ebpf::Refusal>,
+}
+
+/// What was asked for by name and cannot be had.
+fn refused(why: ebpf::Refusal) -> anyhow::Error {
+    match why.remedy() {
+        Some(remedy) => anyhow!("--backend ebpf: {why}; try: {remedy}"),
+        None => anyhow!("--backend ebpf: {why}"),
+    }
 }
 
 /// What the settings of a go command depend on, before it runs.
@@ -80,13 +90,13 @@ pub fn plan(options: &RunOptions, argv: Vec<OsString>) -> Result<Planned> {
         change_variable(&mut env, change);
     }
     let header = header(options, &argv);
-    let mode = match options.backend {
-        BackendChoice::Proc | BackendChoice::Ebpf => CaptureMode::No,
-        BackendChoice::Auto | BackendChoice::Ptrace => CaptureMode::Ptrace,
-    };
-    let mut probes = match options.backend {
-        BackendChoice::Ebpf => Some(ebpf::load(ebpf::Version::running())?),
-        _ => None,
+    let (mut probes, without_probes) = match options.backend {
+        BackendChoice::Ebpf => (Some(ebpf::load().map_err(refused)?), None),
+        BackendChoice::Auto => match ebpf::load() {
+            Ok(probes) => (Some(probes), None),
+            Err(why) => (None, Some(why)),
+        },
+        BackendChoice::Ptrace | BackendChoice::Proc => (None, None),
     };
     if let (Some(probes), Some(go)) = (&mut probes, go_command(&argv, &env)) {
         probes.watch_go(&go);
@@ -98,12 +108,16 @@ pub fn plan(options: &RunOptions, argv: Vec<OsString>) -> Result<Planned> {
         exact_reads: options.exact_reads,
         follow_children: !options.no_children,
         trap_stdout: draws_over_output(options),
-        mode,
+        mode: match options.backend {
+            BackendChoice::Proc => CaptureMode::No,
+            _ if probes.is_some() => CaptureMode::No,
+            _ => CaptureMode::Ptrace,
+        },
         before_output: (!options.quiet).then_some(screen::clear_live_line as fn()),
         fail_after: fail_after(),
     };
     let started = started(&launch, &header.cwd);
-    Ok(Planned { launch, header, targets, started, probes })
+    Ok(Planned { launch, header, targets, started, probes, without_probes })
 }
 
 /// The go command that is to be run, if it is one: its functions are probed before it begins. Another one, which it or a script

@@ -16,6 +16,7 @@ use crate::output::files::Target;
 use crate::output::kept;
 use crate::output::recording::{RecordingPlan, Writers};
 use crate::output::screen::{Screen, clear_live_line};
+use gmtrace::capture::ebpf;
 use gmtrace::capture::gosettings::Started;
 use gmtrace::capture::proc::{Watch as DestroyedWatch, watch_destroyed};
 use gmtrace::capture::ptrace::WhyNot;
@@ -42,6 +43,7 @@ pub struct Watching {
     targets: Vec<Target>,
     started: Started,
     screen: Screen,
+    without_probes: Option<ebpf::Refusal>,
 }
 
 /// A watch that runs.
@@ -90,7 +92,13 @@ impl Watching {
         started: Started,
     ) -> Watching {
         let screen = Screen::new(&options.look);
-        Watching { options, header, targets, started, screen }
+        Watching { options, header, targets, started, screen, without_probes: None }
+    }
+
+    /// Says why eBPF is not used, where that was to be tried.
+    pub fn without(mut self, why: Option<ebpf::Refusal>) -> Watching {
+        self.without_probes = why;
+        self
     }
 
     /// Watches until the command has ended, and tells the front.
@@ -103,7 +111,11 @@ impl Watching {
     fn start(mut self, side: WatchSide) -> Running {
         let pid = side.command.pid();
         self.header.pid = pid;
-        self.header.backend = backend(&self.options, &side);
+        self.header.backend = backend(&self.options, &side, self.without_probes.as_ref());
+        if let Some(why) = self.without_probes.as_ref().filter(|why| why.is_surprising()) {
+            let name = &self.header.backend.name;
+            self.screen.say(&format!("gmtrace: watching by {name}: {why}."));
+        }
         let (sink, readings) = channel();
         let clock = side.clock;
         let destroyed = watch_destroyed(sink.clone(), move || clock.now(), |_, _| true);
@@ -153,11 +165,15 @@ impl Watching {
 }
 
 /// What captures, and what it cannot see.
-fn backend(options: &RunOptions, side: &WatchSide) -> Backend {
+fn backend(options: &RunOptions, side: &WatchSide, without: Option<&ebpf::Refusal>) -> Backend {
     let mut unseen = Vec::new();
     match &side.capture {
         Capture::Ebpf { unseen: untold } => {
-            unseen.push("what the command writes to standard error".to_owned());
+            unseen.push(
+                "what programs other than go write to standard error, and their attempts to connect \
+                 where there is no route"
+                    .to_owned(),
+            );
             unseen.extend(untold.iter().cloned());
             let why = "it stops nothing, and it is permitted here".to_owned();
             Backend { name: "ebpf".to_owned(), why, unseen }
@@ -175,7 +191,11 @@ fn backend(options: &RunOptions, side: &WatchSide) -> Backend {
                     "setuid programs below the command run without their privileges".to_owned(),
                 );
             }
-            Backend { name: "ptrace".to_owned(), why: "it needs no privilege".to_owned(), unseen }
+            let mut why = "it needs no privilege".to_owned();
+            if let Some(without) = without {
+                why = format!("{why}; {without}");
+            }
+            Backend { name: "ptrace".to_owned(), why, unseen }
         }
         Capture::Proc(why) => {
             unseen.push("connects, look-ups and locks as they happen".to_owned());

@@ -12,7 +12,7 @@ use gmtrace_abi::golang::{Got, TEXT};
 use gmtrace_abi::{Head, Kind};
 use gmtrace_core::decode::sockaddr::Address;
 use gmtrace_core::event::{
-    Event, Exit, KnownBy, LockKind, LockMode, ResolverKind, Sample, SignalSender, TcpInfo,
+    Event, Exec, Exit, KnownBy, LockKind, LockMode, ResolverKind, Sample, SignalSender, TcpInfo,
     TcpSample, TlsReply, Transport, What,
 };
 use gmtrace_core::golang::probes::{Function, What as Meaning};
@@ -32,6 +32,15 @@ const EVERYDAY: [i32; 5] =
     [libc::SIGPROF, libc::SIGALRM, libc::SIGVTALRM, libc::SIGIO, libc::SIGWINCH];
 /// Signals of one process that are told; a storm of them is not.
 const SIGNALS: u32 = 512;
+
+/// A record, or what has been read of it at once.
+#[derive(Debug)]
+pub enum Known {
+    /// As it came.
+    Record(Record),
+    /// A program that began.
+    Program(Box<Exec>),
+}
 
 /// Puts records into words. What they leave out is read from `/proc`, while it is still there.
 #[derive(Debug)]
@@ -101,12 +110,20 @@ impl Translator {
         }
     }
 
-    /// The events of a record.
-    pub fn events(&mut self, head: Head, record: Record, go: &GoPoints) -> Vec<Event> {
+    /// The events of a record. Records come in the order in which things happened.
+    pub fn events(&mut self, head: Head, known: Known, go: &GoPoints) -> Vec<Event> {
         let kind = Kind::ALL.get(head.kind as usize).copied();
+        let record = match known {
+            Known::Program(exec) => {
+                self.became(&head, *exec);
+                return std::mem::take(&mut self.events);
+            }
+            Known::Record(record) => record,
+        };
         match record {
             Record::Fork(fork) => self.forked(&head, &fork),
-            Record::Exec(exec) => self.executed(&head, &exec),
+            // Described when it came.
+            Record::Exec(_) => {}
             Record::Exit(exit) => self.exited(&head, exit.status),
             Record::Connection(connection) => {
                 self.connection(&head, &connection, kind == Some(Kind::ConnectEnd));
@@ -166,21 +183,12 @@ impl Translator {
         self.tell_of(head, (child, child.into()), what);
     }
 
-    fn executed(&mut self, head: &Head, exec: &abi::Exec) {
+    fn became(&mut self, head: &Head, exec: Exec) {
         self.say_the_rest(head);
         let pid = pid(head.pid);
         self.libc.remove(&pid);
         self.calls.forget(pid);
-        let words = used(&exec.words, exec.words_len);
-        let whole = exec.words_all == exec.words_len;
-        let now = program::describe(pid);
-        let what = if is_still(pid, words) {
-            now
-        } else {
-            // It has ended, or is another program by now: its directory is not known.
-            program::from_words(&c_string(&exec.program), &strings(words, whole))
-        };
-        self.tell(head, What::Exec(what));
+        self.tell(head, What::Exec(exec));
     }
 
     fn exited(&mut self, head: &Head, status: u32) {
@@ -531,6 +539,18 @@ impl Translator {
             }
         }
     }
+}
+
+/// The program that a process has become: as it is now, or, if it has ended or is another one by now, as the kernel saw it.
+pub fn described(head: &Head, exec: &abi::Exec) -> Exec {
+    let pid = pid(head.pid);
+    let words = used(&exec.words, exec.words_len);
+    let now = program::describe(pid);
+    if is_still(pid, words) {
+        return now;
+    }
+    let whole = exec.words_all == exec.words_len;
+    program::from_words(&c_string(&exec.program), &strings(words, whole))
 }
 
 fn pid(number: u32) -> Pid {

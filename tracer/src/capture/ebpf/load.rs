@@ -243,13 +243,17 @@ impl Loaded {
             .map_err(|why| refused(format!("{:#x} in {}", offset, file.display()), &why))
     }
 
-    /// The ring buffer. There is one reader.
+    /// The ring buffers. There is one reader.
     ///
     /// # Errors
-    /// Where it cannot be mapped, or was taken before.
-    pub fn ring(&mut self) -> Result<RingBuf<MapData>, Error> {
-        let map = self.programs.take_map(maps::RING).ok_or_else(|| missing(maps::RING))?;
-        map.try_into().map_err(|why| refused(maps::RING, &why))
+    /// Where they cannot be mapped, or were taken before.
+    pub fn rings(&mut self) -> Result<[RingBuf<MapData>; 2], Error> {
+        Ok([self.ring(maps::RARE)?, self.ring(maps::MANY)?])
+    }
+
+    fn ring(&mut self, name: &str) -> Result<RingBuf<MapData>, Error> {
+        let map = self.programs.take_map(name).ok_or_else(|| missing(name))?;
+        map.try_into().map_err(|why| refused(name, &why))
     }
 
     /// What each kind of record came to, over all CPUs.

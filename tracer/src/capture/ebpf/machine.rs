@@ -4,8 +4,8 @@ use gmtrace_abi::Number;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
-/// Bytes of the ring buffer. As `RING` in the programs; a test compares.
-pub const RING: u32 = 4 << 20;
+/// The reader is woken when so many bytes wait: an eighth of the smaller ring buffer.
+const WAKE_AT: u32 = (1 << 20) / 8;
 
 /// The machine's [`Number`]s.
 pub fn numbers(kernel: Version) -> [u32; Number::COUNT] {
@@ -42,7 +42,7 @@ fn number(which: Number, kernel: Version) -> u32 {
         Number::SysSendmmsg => call(libc::SYS_sendmmsg),
         Number::SysFlock => call(libc::SYS_flock),
         Number::SysFcntl => call(libc::SYS_fcntl),
-        Number::WakeAt => RING / 8,
+        Number::WakeAt => WAKE_AT,
     }
 }
 

@@ -7,10 +7,23 @@ mod events;
 mod libraries;
 mod load;
 mod machine;
+mod preflight;
 mod probes;
 mod reader;
 mod wire;
 
-pub use load::{Error, Loaded, Verified, load};
+pub use load::{Error, Loaded, Verified};
 pub use machine::Version;
+pub use preflight::Refusal;
 pub use reader::{Asks, Reader, Run};
+
+/// Loads the programs, where that is possible here.
+///
+/// # Errors
+/// Why not, with what to try.
+pub fn load() -> Result<Loaded, Refusal> {
+    let kernel = Version::running();
+    preflight::check(kernel)?;
+    let loaded = preflight::with_memory(kernel, || load::load(kernel));
+    loaded.map_err(|why| Refusal::Refused(why.to_string()))
+}

@@ -1,14 +1,14 @@
 //! Reads the ring buffer on a thread of its own, and sends on what it says, in the order in which it happened.
 
-use super::events::Translator;
+use super::events::{Known, Translator, described};
 use super::libraries::Libraries;
 use super::load::{Error, Loaded};
 use super::wire::{self, Record};
 use crate::capture::clock::Clock;
 use crate::capture::ptrace::{PendingLocks, SeenSignals};
-use crate::capture::queue::EventSender;
+use crate::capture::queue::{EventSender, Refused};
 use aya::maps::{MapData, RingBuf};
-use gmtrace_abi::{Counts, Kind};
+use gmtrace_abi::{Counts, Head, Kind};
 use gmtrace_core::event::{Event, ProcessRole, What};
 use gmtrace_core::units::Pid;
 use std::io;
@@ -22,6 +22,8 @@ use tokio::time::MissedTickBehavior;
 
 /// Records are fetched this often; the kernel wakes the reader earlier only where the ring fills up.
 const EVERY: Duration = Duration::from_millis(10);
+/// Records of a ring that are taken in before others have their turn.
+const AT_ONCE: usize = 4096;
 /// It is waited for so long: a file of a process that it looks at may be on a disk that does not answer.
 const BOUND: Duration = Duration::from_secs(1);
 /// Records come in the order in which they were finished. A CPU that was interrupted while it wrote one is this late at most.
@@ -80,15 +82,24 @@ impl Reader {
     /// # Errors
     /// Where the ring cannot be mapped, or there can be no thread.
     pub fn start(mut loaded: Loaded, run: Run) -> Result<Reader, Error> {
-        let ring = loaded.ring()?;
+        let rings = loaded.rings()?;
         let (ask, asked) = unbounded_channel();
         let (tell_over, over) = channel();
         let Run { events, clock, command, follow_children, signals, locks } = run;
         let libraries = std::mem::take(&mut loaded.libraries);
         let translator = Translator::new(clock, command, follow_children, (signals, locks));
         let (held, received) = (Vec::new(), [0; Kind::COUNT]);
-        let reading =
-            Reading { loaded, ring, translator, libraries, held, events, clock, received };
+        let reading = Reading {
+            loaded,
+            rings,
+            translator,
+            libraries,
+            held,
+            events,
+            clock,
+            received,
+            refused: 0,
+        };
         let thread = std::thread::Builder::new().name("ebpf".to_owned());
         let work = move || reading.run(asked, &tell_over);
         thread.spawn(work).map_err(|why| Error::Refused {
@@ -122,10 +133,12 @@ fn readiness(descriptor: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
 struct Reading {
     loaded: Loaded,
     libraries: Libraries,
-    ring: RingBuf<MapData>,
+    rings: [RingBuf<MapData>; 2],
     translator: Translator,
-    /// Events that an earlier one may still have to go before.
-    held: Vec<Event>,
+    /// What an earlier one may still have to go before.
+    held: Vec<(Head, Known)>,
+    /// Events that the watch had no room for.
+    refused: u64,
     events: EventSender,
     clock: Clock,
     received: [u64; Kind::COUNT],
@@ -139,7 +152,6 @@ impl Reading {
             tracing::warn!("the ring buffer: {why}");
         }
         self.fetch();
-        self.held.extend(self.translator.old_lines(true));
         self.send_until(u64::MAX);
         match self.loaded.counts() {
             Ok(counts) => self.say_losses(&counts),
@@ -150,61 +162,80 @@ impl Reading {
     }
 
     async fn read(&mut self, mut asked: UnboundedReceiver<Ask>) -> io::Result<()> {
-        let ready = readiness(self.ring.as_fd().try_clone_to_owned()?)?;
+        let [rare, many] = &self.rings;
+        let rare = readiness(rare.as_fd().try_clone_to_owned()?)?;
+        let many = readiness(many.as_fd().try_clone_to_owned()?)?;
         let mut tick = tokio::time::interval(EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let ask = tokio::select! {
                 ask = asked.recv() => Some(ask.unwrap_or(Ask::End)),
                 _ = tick.tick() => None,
-                readable = ready.readable() => { readable?.clear_ready(); None }
+                readable = rare.readable() => { readable?.clear_ready(); None }
+                readable = many.readable() => { readable?.clear_ready(); None }
             };
             self.fetch();
             self.libraries.look(&mut self.loaded);
-            self.held.extend(self.translator.old_lines(false));
             match ask {
                 Some(Ask::End) => return Ok(()),
                 // Who asked and does not wait is gone.
                 Some(Ask::Fetch(done)) => _ = done.send(()),
                 None => {}
             }
-            self.send_until(self.clock.now().0.saturating_sub(LATE_NS));
+            self.send_until(self.clock.monotonic().saturating_sub(LATE_NS));
         }
     }
 
-    /// Takes in what is there.
+    /// Takes in what is there, but no more than comes in a moment: others are waiting for what has come.
     fn fetch(&mut self) {
-        while let Some(item) = self.ring.next() {
-            let Some((head, record)) = wire::record(&item) else { continue };
-            if let Some(received) = self.received.get_mut(head.kind as usize) {
-                *received += 1;
-            }
-            let began = matches!(record, Record::Exec(_)).then_some(Pid(head.pid.cast_signed()));
-            let events = self.translator.events(head, record, &self.loaded.go);
-            if let Some(pid) = began {
-                self.libraries.began(pid);
-                let is_go = |event: &Event| matches!(&event.what, What::Exec(e) if e.role == ProcessRole::Go);
-                // If it is another one than those before, its functions are probed from now on.
-                if events.iter().any(is_go) {
-                    self.loaded.watch_go(Path::new(&format!("/proc/{pid}/exe")));
+        for ring in &mut self.rings {
+            for _ in 0..AT_ONCE {
+                let Some(item) = ring.next() else { break };
+                let Some((head, record)) = wire::record(&item) else { continue };
+                if let Some(received) = self.received.get_mut(head.kind as usize) {
+                    *received += 1;
                 }
+                let known = match record {
+                    // What it is is to be read before it has ended.
+                    Record::Exec(exec) => Known::Program(Box::new(described(&head, &exec))),
+                    record => Known::Record(record),
+                };
+                if let Known::Program(exec) = &known {
+                    let pid = Pid(head.pid.cast_signed());
+                    self.libraries.began(pid);
+                    // If it is another one than those before, its functions are probed from now on.
+                    if exec.role == ProcessRole::Go {
+                        self.loaded.watch_go(Path::new(&format!("/proc/{pid}/exe")));
+                    }
+                }
+                self.held.push((head, known));
             }
-            self.held.extend(events);
         }
     }
 
-    /// Sends on what happened before `until`.
+    /// Sends on what happened before `until`, on CLOCK_MONOTONIC.
     fn send_until(&mut self, until: u64) {
-        self.held.sort_by_key(|event| event.t);
-        let ready = self.held.partition_point(|event| event.t.0 < until);
-        for event in self.held.drain(..ready) {
-            // Nobody reads any more.
-            _ = self.events.send(event);
+        self.held.sort_by_key(|(head, _)| head.t);
+        let ready = self.held.partition_point(|(head, _)| head.t < until);
+        for (head, known) in self.held.drain(..ready) {
+            for event in self.translator.events(head, known, &self.loaded.go) {
+                // Gone: nobody wants to know.
+                self.refused += u64::from(self.events.send(event) == Err(Refused::Full));
+            }
+        }
+        for event in self.translator.old_lines(until == u64::MAX) {
+            self.refused += u64::from(self.events.send(event) == Err(Refused::Full));
         }
     }
 
-    /// What the ring had no room for, by what it was.
+    /// What there was no room for, by what it was.
     fn say_losses(&mut self, counts: &[Counts; Kind::COUNT]) {
+        if self.refused > 0 {
+            let why = "they came faster than they could be taken in".to_owned();
+            let what = What::Lost { what: "event".to_owned(), count: self.refused, why };
+            let t = self.clock.now();
+            self.events.send_last(Event { t, pid: Pid(0), tid: Pid(0).into(), what });
+        }
         for (kind, counts) in Kind::ALL.iter().zip(counts) {
             let what = format!("{kind:?}").to_lowercase();
             let lost = |count, why: &str| {
