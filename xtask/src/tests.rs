@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::iter::Sum;
 use std::ops::Add;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -18,12 +19,30 @@ pub(crate) struct Options {
     filter: Option<String>,
 }
 
-/// The releases that the hangs are run on beside the machine's own Go: the first that switches toolchains, the last that sets
-/// GIT_SSH_COMMAND, and the newest.
-const ZOO_RELEASES: &[&str] = &["1.21.13", "1.24.11", toolchains::NEWEST];
+/// The hangs, once more.
+struct Round {
+    /// What is said of it.
+    what: &'static str,
+    /// The go command; the machine's own, where it is not said.
+    go: Option<&'static str>,
+    /// How a launch captures.
+    backend: &'static str,
+    /// Which of them.
+    which: &'static [&'static str],
+}
 
-/// And Debian's, by attach: Go 1.19, whose goroutines are read otherwise, stripped and linked with libc.
-const ZOO_DEBIAN: (&str, &str) = ("debian", "attached::");
+const BY_ATTACH: &[&str] = &["attached::"];
+const BY_LAUNCH: &[&str] = &["--", "--skip", "attached::"];
+
+/// After all tests with the machine's Go: by eBPF; then on the first release that switches toolchains, on the last that sets
+/// GIT_SSH_COMMAND, on the newest, and on Debian's 1.19, whose goroutines are read otherwise, stripped and linked with libc.
+const ROUNDS: &[Round] = &[
+    Round { what: "by eBPF", go: None, backend: "ebpf", which: BY_LAUNCH },
+    Round { what: "on Go 1.21", go: Some("1.21.13"), backend: "ptrace", which: &[] },
+    Round { what: "on Go 1.24", go: Some("1.24.11"), backend: "ptrace", which: BY_ATTACH },
+    Round { what: "on Go 1.27", go: Some(toolchains::NEWEST), backend: "ptrace", which: &[] },
+    Round { what: "on Debian's Go", go: Some("debian"), backend: "ptrace", which: BY_ATTACH },
+];
 
 /// How many tests ended how.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,15 +60,20 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     }
     prepare(workspace)?;
     progress("running the tests");
-    let (mut tally, mut finished) =
-        run_and_count(&mut tests(workspace, options.filter.as_deref(), &["--workspace"])?)?;
-    let released = ZOO_RELEASES.iter().map(|version| (*version, None));
-    let (debian, by_attach) = ZOO_DEBIAN;
-    for (version, which) in released.chain([(debian, Some(by_attach))]) {
-        progress(format!("running the hangs on Go {version}"));
-        let filter = options.filter.as_deref().or(which);
-        let mut zoo = tests(workspace, filter, &["--package", "gmtrace-tests", "--test", "zoo"])?;
-        let (more, also) = run_and_count(zoo.env("GMTRACE_ZOO_GO", version))?;
+    let filter: Vec<&str> = options.filter.as_deref().into_iter().collect();
+    let mut all = tests(workspace, &[&["--workspace"], &filter[..]].concat())?;
+    let (mut tally, mut finished) = run_and_count(&mut all)?;
+    for round in ROUNDS {
+        if round.backend == "ebpf" && !may_use_ebpf() {
+            progress("NOT RUN: the hangs by eBPF; they need root and /sys/kernel/btf/vmlinux");
+            continue;
+        }
+        progress(format!("running the hangs {}", round.what));
+        let which = if filter.is_empty() { round.which } else { &filter };
+        let zoo = ["--package", "gmtrace-tests", "--test", "zoo"];
+        let mut zoo = tests(workspace, &[&zoo, which].concat())?;
+        zoo.env("GMTRACE_ZOO_BACKEND", round.backend).envs(round.go.map(|go| (ZOO_GO, go)));
+        let (more, also) = run_and_count(&mut zoo)?;
         (tally, finished) = (tally + more, finished && also);
     }
     println!("{}", tally.line());
@@ -63,10 +87,18 @@ fn prepare(workspace: &Workspace) -> Result<()> {
     succeed(&mut workspace.cargo(&["build", "--workspace", "--all-targets"]))
 }
 
+/// The variable that names the go command of the hangs.
+const ZOO_GO: &str = "GMTRACE_ZOO_GO";
+
+/// Whether the kernel may be asked at all; what it answers then is the tests' matter.
+fn may_use_ebpf() -> bool {
+    nix::unistd::geteuid().is_root() && Path::new("/sys/kernel/btf/vmlinux").exists()
+}
+
 /// The command that runs tests: those of `which`.
-fn tests(workspace: &Workspace, filter: Option<&str>, which: &[&str]) -> Result<Command> {
+fn tests(workspace: &Workspace, which: &[&str]) -> Result<Command> {
     let mut tests = workspace.cargo(&["test", "--no-fail-fast"]);
-    tests.args(which).args(filter);
+    tests.args(which);
     tests.env("GMTRACE_BIN", workspace.build_gmtrace()?);
     tests.env("GMTRACE_TOOLCHAINS", toolchains::folder(workspace));
     tests.env("PATH", toolchains::path_with(&toolchains::any_go(workspace)?)?);

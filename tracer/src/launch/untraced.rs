@@ -76,7 +76,7 @@ impl Waiter {
         let told = ebpf::Run {
             events: self.events.clone(),
             clock: self.clock,
-            command: self.pid,
+            command: Some(self.pid),
             follow_children: by.follow_children,
             signals: run.signals.clone(),
             locks: run.locks.clone(),

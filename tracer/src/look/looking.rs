@@ -1,8 +1,9 @@
 //! A look into what runs already: an answer at once, a second reading a second later, and with `--watch` all that follows.
 
+use super::following::Following;
 use super::shown::Shown;
 use super::{NOTHING, is_text, refuse};
-use crate::cli::{AttachOptions, Format, RunOptions};
+use crate::cli::{AttachOptions, BackendChoice, Format, RunOptions};
 use crate::output::files::Target;
 use crate::output::recording::{RecordingPlan, Writers};
 use crate::output::screen;
@@ -58,6 +59,8 @@ struct Running {
     shown: Shown,
     /// How the first of the processes that were asked about ended.
     exit: Option<Exit>,
+    /// What happens between readings.
+    following: Option<Following>,
 }
 
 /// Why no more is read.
@@ -126,6 +129,7 @@ impl Looking {
             clock: begun.clock,
             writer,
             exit: None,
+            following: None,
         }
     }
 }
@@ -181,6 +185,7 @@ impl Running {
         }
         let limit = self.attach.duration.map(|span| span.0);
         self.write_targets();
+        self.follow();
         loop {
             let left =
                 limit.map_or(AGAIN, |limit| limit.saturating_sub(began.elapsed()).min(AGAIN));
@@ -195,6 +200,24 @@ impl Running {
                 return over;
             }
         }
+    }
+
+    /// What comes is captured from now on, where that is permitted; readings alone miss what is over within a second.
+    fn follow(&mut self) {
+        if matches!(self.options.backend, BackendChoice::Ptrace | BackendChoice::Proc) {
+            return;
+        }
+        let pids: Vec<Pid> = self.watch.session.processes.keys().copied().collect();
+        let text = match Following::start(&pids, self.clock) {
+            Ok(following) => {
+                self.following = Some(following);
+                "from now on by eBPF too: what happens between two readings".to_owned()
+            }
+            Err(why) => format!("by readings of /proc alone, a second apart: {why}"),
+        };
+        tracing::info!("{text}");
+        let (t, pid) = (self.clock.now(), Pid(0));
+        self.take(vec![Event { t, pid, tid: pid.into(), what: What::Note { text } }]);
     }
 
     /// A second after the first, or after things had settled.
@@ -229,7 +252,10 @@ impl Running {
         let Some(events) = self.observer.read(cause, self.wants(cause), READING) else {
             return Some(Over::Silent);
         };
-        for say in self.take(events) {
+        let between = self.following.as_mut().map(Following::take).unwrap_or_default();
+        let better = |event: &Event| self.following.as_ref().is_some_and(|f| f.knows_better(event));
+        let events: Vec<Event> = events.into_iter().filter(|event| !better(event)).collect();
+        for say in self.take(between).into_iter().chain(self.take(events)) {
             self.say(say);
         }
         let lives = |pid: &Pid| self.watch.session.processes.contains_key(pid);
@@ -305,6 +331,10 @@ impl Running {
     }
 
     fn finish(mut self, over: &Over) -> (u8, Option<Writing>) {
+        if let Some(following) = self.following.take() {
+            let left = following.finish();
+            self.take(left);
+        }
         if matches!(over, Over::Ended) {
             let words = self.watch.session.header.argv.join(" ");
             self.shown.sentence(&format!("{words} has ended."));

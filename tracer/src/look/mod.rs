@@ -2,6 +2,7 @@
 //!
 //! The work is done beside the process that the shell waits for, since a disk that is dead for the target is dead for whoever asks it.
 
+mod following;
 mod looking;
 mod ps;
 mod shown;

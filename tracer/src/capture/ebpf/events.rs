@@ -46,7 +46,7 @@ pub enum Known {
 #[derive(Debug)]
 pub struct Translator {
     clock: Clock,
-    command: Pid,
+    command: Option<Pid>,
     /// Whether children are told of.
     follow_children: bool,
     /// Calls of Go functions.
@@ -86,7 +86,7 @@ impl Translator {
     /// For a run of `command`.
     pub fn new(
         clock: Clock,
-        command: Pid,
+        command: Option<Pid>,
         follow_children: bool,
         (seen, locks): (SeenSignals, PendingLocks),
     ) -> Translator {
@@ -171,7 +171,7 @@ impl Translator {
     }
 
     fn tell_of(&mut self, head: &Head, (pid, tid): (Pid, Tid), what: What) {
-        if self.follow_children || pid == self.command {
+        if self.follow_children || Some(pid) == self.command {
             self.events.push(Event { t: self.clock.at(head.t), pid, tid, what });
         }
     }
@@ -200,7 +200,7 @@ impl Translator {
         self.signals.remove(&pid);
         self.stopped.remove(&pid);
         // The command's own end is told by its parent, which has its CPU time too.
-        if pid != self.command {
+        if Some(pid) != self.command {
             self.tell_of(
                 head,
                 (pid, pid.into()),
@@ -479,7 +479,7 @@ impl Translator {
         let (pid, tid, since) = (pid(head.pid), Tid(head.tid.cast_signed()), self.clock.at(head.t));
         self.next_lock += 1;
         let id = self.next_lock;
-        if self.follow_children || pid == self.command {
+        if self.follow_children || Some(pid) == self.command {
             self.locks.add(PendingLock { pid, tid, fd, path, since, id });
         }
         id
@@ -501,7 +501,7 @@ impl Translator {
             }
             _ => SignalSender::Kernel,
         };
-        let sender = if target == self.command { self.real(number, sender) } else { sender };
+        let sender = if Some(target) == self.command { self.real(number, sender) } else { sender };
         if !matches!(sender, SignalSender::Process { pid, .. } if pid == target) {
             let what = What::Signal { signal: signal_name(number), sender };
             self.tell_of(head, (target, target.into()), what);
@@ -513,7 +513,7 @@ impl Translator {
     fn stopped(&mut self, head: &Head, signal: i32) {
         let pid = pid(head.pid);
         // The command's own stops are told by its parent.
-        if pid != self.command && state(pid) == Some('T') && self.stopped.insert(pid) {
+        if Some(pid) != self.command && state(pid) == Some('T') && self.stopped.insert(pid) {
             self.tell(head, What::Stopped { signal: signal_name(signal) });
         }
     }

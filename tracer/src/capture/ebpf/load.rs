@@ -6,6 +6,7 @@ use super::libraries::Libraries;
 use super::machine::{self, Version};
 use super::probes::{self, GoPoints};
 use super::wire::Wired;
+use crate::capture::ptrace::program;
 use aya::maps::{Array, HashMap, MapData, PerCpuArray, RingBuf};
 use aya::programs::uprobe::{UProbeAttachLocation, UProbeAttachPoint, UProbeScope};
 use aya::programs::{RawTracePoint, UProbe};
@@ -188,6 +189,19 @@ impl Loaded {
             map.try_into().map_err(|why| refused(maps::SEEDS, &why))?;
         let inserted = seeds.insert(pid.0.cast_unsigned(), 1, 0);
         inserted.map_err(|why| refused(format!("process {pid}"), &why))
+    }
+
+    /// Watches a process that runs already, and all that it starts; its functions are probed, if it is a go command.
+    ///
+    /// # Errors
+    /// Where the map has no room.
+    pub fn follow_running(&mut self, pid: Pid) -> Result<(), Error> {
+        self.follow(pid)?;
+        if program::is_go(pid.0) {
+            self.watch_go(Path::new(&format!("/proc/{pid}/exe")));
+        }
+        self.libraries.began(pid);
+        Ok(())
     }
 
     /// Watches the look-ups of a libc: every process that has mapped this file, of which the programs look at those of the tree.

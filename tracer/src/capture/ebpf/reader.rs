@@ -66,8 +66,8 @@ pub struct Run {
     pub events: EventSender,
     /// Their clock.
     pub clock: Clock,
-    /// The first process of the tree.
-    pub command: Pid,
+    /// gmtrace's own child, the first process of the tree: its end is told by who waits for it.
+    pub command: Option<Pid>,
     /// Whether children are told of.
     pub follow_children: bool,
     /// The signals that reach the command.
