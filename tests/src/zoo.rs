@@ -93,6 +93,15 @@ pub fn watch_with<S: AsRef<str>>(
     Ok(Watched(command.traced(backend().into_iter().chain(options)).spawn()?))
 }
 
+/// Starts a command under gmtrace that captures in this way, and speaks up after a second.
+///
+/// # Errors
+/// When it cannot start.
+pub fn watch_by(backend: &str, command: GoCommand) -> Result<Watched> {
+    let options = ["--backend", backend, "--stall-after", "1s"].map(str::to_owned);
+    Ok(Watched(command.traced(options).spawn()?))
+}
+
 /// How the scenarios are captured: `GMTRACE_ZOO_BACKEND` names it (`ebpf`); otherwise by ptrace.
 fn backend() -> [String; 2] {
     let name = std::env::var("GMTRACE_ZOO_BACKEND").unwrap_or_else(|_| "ptrace".to_owned());
@@ -262,6 +271,14 @@ impl Answer {
 
     fn findings(&self) -> &[Value] {
         self.timeline["findings"].as_array().map_or(&[], Vec::as_slice)
+    }
+
+    /// What happened, of a run that has ended.
+    ///
+    /// # Errors
+    /// When a line is no JSON.
+    pub fn events(&self) -> Result<Vec<Value>> {
+        self.recording.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
     }
 
     /// Expects this code in the verdict: the first finding.

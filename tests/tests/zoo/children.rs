@@ -37,6 +37,11 @@ impl Place {
         Ok(Self { git: HttpServer::start(listen, host)?, project, ca })
     }
 
+    /// A project that requires the same, of which nothing has been fetched.
+    pub fn another_project(&self) -> Result<Project> {
+        zoo::go()?.project()?.require("git.example.com/lib", "v1.2.3")
+    }
+
     pub fn download(&self) -> GoCommand {
         self.project.go(["mod", "download"]).proxy("direct").trust(&self.ca)
     }

@@ -17,6 +17,7 @@ mod http2;
 mod locks;
 mod names;
 mod other_programs;
+mod parity;
 mod parts;
 mod questions;
 mod routes;

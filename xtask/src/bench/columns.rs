@@ -39,7 +39,8 @@ impl Column {
         let strace = |name, calls| Self { name, tool: Tool::Strace { calls } };
         vec![
             Self { name: "bare", tool: Tool::Bare },
-            Self::gmtrace("gmtrace", gmtrace, &[]),
+            Self::gmtrace("gmtrace", gmtrace.clone(), &["--backend", "ptrace"]),
+            Self::gmtrace("gmtrace by eBPF", gmtrace, &["--backend", "ebpf"]),
             strace("strace", "connect,flock"),
             strace("strace with read", "connect,flock,read"),
         ]
@@ -48,8 +49,12 @@ impl Column {
     /// gmtrace as it is, compared with gmtrace that reads no goroutines while the command moves.
     pub(super) fn sampler(gmtrace: PathBuf) -> Vec<Self> {
         vec![
-            Self::gmtrace("gmtrace --no-sampler", gmtrace.clone(), &["--no-sampler"]),
-            Self::gmtrace("gmtrace", gmtrace, &[]),
+            Self::gmtrace(
+                "gmtrace --no-sampler",
+                gmtrace.clone(),
+                &["--backend", "ptrace", "--no-sampler"],
+            ),
+            Self::gmtrace("gmtrace", gmtrace, &["--backend", "ptrace"]),
         ]
     }
 

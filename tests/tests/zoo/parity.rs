@@ -1,0 +1,173 @@
+//! The same runs by ptrace and by eBPF give the same facts: connections and what became of them, look-ups, TLS, locks, processes,
+//! and verdicts.
+//!
+//! By design they differ in what is not compared here: ptrace sees the head of the first plain request of a connection, eBPF of each;
+//! the ClientHello of git is seen by ptrace only where it comes within 50 ms; ptrace sees what every program writes to standard error, eBPF what go does; eBPF names what getaddrinfo(3) is asked; unix sockets
+//! that are connected are seen by ptrace alone.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Context, Result, ensure};
+use gmtrace_tests::lab;
+use gmtrace_tests::servers::{Modules, Reply, TestCa};
+use gmtrace_tests::zoo::{self, Answer, Watched};
+use serde_json::Value;
+
+use super::children::Place as GitPlace;
+use super::parts::{
+    NAME, PLAIN, SECURE, download, one, project, proxy, proxy_in, resolver_in, secure_proxy_in,
+};
+
+type Facts = BTreeMap<String, usize>;
+
+/// Runs one after the other, each from the beginning, and compares.
+fn same(mut run: impl FnMut(&str) -> Result<Answer>) -> Result<()> {
+    let (ptrace, ebpf) = (run("ptrace")?, run("ebpf")?);
+    ensure!(ebpf.timeline["backend"]["name"] == "ebpf", "{ebpf}");
+    ensure!(ebpf.timeline["losses"] == serde_json::json!({}), "{:#}", ebpf.timeline["losses"]);
+    let (by_ptrace, by_ebpf) = (facts(&ptrace)?, facts(&ebpf)?);
+    let more = |one: &Facts, other: &Facts| -> Vec<String> {
+        let count = |fact: &String| other.get(fact).copied().unwrap_or(0);
+        one.iter()
+            .filter(|(fact, times)| count(fact) < **times)
+            .map(|(fact, times)| format!("{times}, not {}: {fact}", count(fact)))
+            .collect()
+    };
+    let (only_ptrace, only_ebpf) = (more(&by_ptrace, &by_ebpf), more(&by_ebpf, &by_ptrace));
+    ensure!(
+        only_ptrace.is_empty() && only_ebpf.is_empty(),
+        "by ptrace alone:\n{only_ptrace:#?}\nby eBPF alone:\n{only_ebpf:#?}\n{ebpf}"
+    );
+    ensure!(!by_ebpf.is_empty());
+    Ok(())
+}
+
+/// What happened, without what differs from run to run.
+fn facts(answer: &Answer) -> Result<Facts> {
+    let mut facts = Facts::new();
+    let mut add = |fact: String| {
+        let times = facts.entry(fact.clone()).or_default();
+        // How often go connects, and so asks for a name, is chance: it dials for each request that waits.
+        let once = ["connect", "question", "answer", "hello", "reply"];
+        *times = if once.iter().any(|what| fact.starts_with(what)) { 1 } else { *times + 1 };
+    };
+    let (mut attempts, mut go) = (BTreeMap::new(), BTreeSet::new());
+    for event in answer.events()? {
+        let text = |key: &str| event[key].as_str().unwrap_or_default().to_owned();
+        let socket = (event["pid"].to_string(), event["fd"].to_string());
+        if event["role"] == "go" {
+            go.insert(event["pid"].to_string());
+        }
+        let is_go = go.contains(&event["pid"].to_string());
+        match event["type"].as_str().unwrap_or_default() {
+            "connect" if event["transport"] == "tcp" => {
+                attempts.insert(socket, text("peer"));
+            }
+            "connect-end" if event["result"] != "EINPROGRESS" => {
+                if let Some(peer) = attempts.remove(&socket) {
+                    add(format!("connect {peer}: {}", text("result")));
+                }
+            }
+            "dns-question" => {
+                add(format!("question {} {} {}", text("name"), text("qtype"), text("via")));
+            }
+            "dns-answer" => add(format!("answer {} {}", text("name"), text("rcode"))),
+            "tls-client-hello" if is_go => add(format!("hello {} {}", text("sni"), event["size"])),
+            "tls-reply" if is_go => add(format!("reply {}", event["reply"])),
+            "lock-request" => {
+                let path = text("path");
+                // What is above the module cache is another directory in each run.
+                let place = path.find("/pkg/mod/").or_else(|| path.rfind('/')).unwrap_or(0);
+                let file = path.get(place..).unwrap_or_default();
+                add(format!("lock {file} {} {}", text("kind"), text("mode")));
+            }
+            "exec" => add(format!("program {}", words(&event["argv"]))),
+            "process-exit" => add(format!("exit {}", event["exit"])),
+            _ => {}
+        }
+    }
+    for finding in answer.timeline["findings"].as_array().into_iter().flatten() {
+        let key = |key: &str| finding[key].as_str().unwrap_or_default();
+        add(format!("finding {} {} {}", key("code"), key("state"), key("confidence")));
+    }
+    for span in answer.timeline["spans"].as_array().into_iter().flatten() {
+        if span["type"] == "module" {
+            add(format!("module {}", span["name"]));
+        }
+    }
+    Ok(facts)
+}
+
+/// A command line, without the directories that differ from run to run.
+fn words(argv: &Value) -> String {
+    let last = |word: &Value| {
+        let word = word.as_str().unwrap_or_default();
+        word.rsplit('/').next().unwrap_or(word).to_owned()
+    };
+    argv.as_array().into_iter().flatten().map(last).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn a_download_of_many_modules() -> Result<()> {
+    let modules = Modules::generated(20, 20_000);
+    let proxy = proxy(&modules)?;
+    same(|backend| {
+        let project = project(&modules)?;
+        zoo::watch_by(backend, download(&project).proxy(&proxy.url()))?.succeeds()
+    })
+}
+
+#[test]
+fn a_download_over_tls_from_a_name() -> Result<()> {
+    lab::isolated(|lab| {
+        let (ca, modules) = (TestCa::new()?, Modules::generated(3, 20_000));
+        let (_resolver, _proxy) = (resolver_in(lab)?, secure_proxy_in(lab, &ca, &modules)?);
+        same(|backend| {
+            let project = project(&modules)?;
+            let command = download(&project).proxy(SECURE).trust(&ca);
+            zoo::watch_by(backend, command)?.succeeds()
+        })
+    })
+}
+
+#[test]
+fn a_download_by_git() -> Result<()> {
+    lab::isolated(|lab| {
+        let mut place = GitPlace::new(lab)?;
+        let mut projects = vec![place.another_project()?, place.another_project()?];
+        same(move |backend| {
+            let project = projects.pop().context("two runs")?;
+            place.project = project;
+            zoo::watch_by(backend, place.download())?.succeeds()
+        })
+    })
+}
+
+#[test]
+fn a_name_that_is_not_there() -> Result<()> {
+    lab::isolated(|lab| {
+        let resolver = resolver_in(lab)?;
+        resolver.on(NAME, Reply::NxDomain);
+        let project = project(&one())?;
+        same(|backend| zoo::watch_by(backend, download(&project).proxy(PLAIN))?.fails())
+    })
+}
+
+#[test]
+fn a_connection_that_is_refused() -> Result<()> {
+    lab::isolated(|lab| {
+        let _resolver = resolver_in(lab)?;
+        drop(proxy_in(lab, &one())?);
+        let project = project(&one())?;
+        same(|backend| zoo::watch_by(backend, download(&project).proxy(PLAIN))?.fails())
+    })
+}
+
+#[test]
+fn a_warm_cache() -> Result<()> {
+    let modules = Modules::generated(20, 2_000);
+    let (proxy, project) = (proxy(&modules)?, project(&modules)?);
+    let command = || download(&project).proxy(&proxy.url());
+    zoo::watch_by("ptrace", command())?.succeeds()?;
+    same(|backend| zoo::watch_by(backend, command()).and_then(Watched::succeeds))
+}
