@@ -37,6 +37,25 @@ fn an_ordinary_user_needs_nothing() -> Result<()> {
     Ok(())
 }
 
+/// capabilities(7): CAP_SYS_PTRACE, CAP_PERFMON and CAP_BPF, and no more.
+#[test]
+fn an_ordinary_user_with_three_capabilities_has_ebpf() -> Result<()> {
+    if !is_root() {
+        println!("not tested: only root can give capabilities away");
+        return Ok(());
+    }
+    let mut launch = Launch::fixture("vfork_storm")?.arg("20");
+    for capability in [19, 38, 39] {
+        launch = launch.given(format!("keep={capability}"));
+    }
+    let launch = launch.as_nobody()?.env("GMTRACE_BACKEND", "auto");
+    let recording = launch.run(How::Traced)?.recording()?;
+    let backend = &recording.header["backend"];
+    ensure!(backend["name"] == "ebpf", "{backend}");
+    ensure!(recording.count("process-start") > 1, "{:?}", recording.events);
+    Ok(())
+}
+
 #[test]
 fn an_ordinary_user_who_kills_gmtrace_kills_the_command() -> Result<()> {
     let launch = Launch::fixture("busy_tree")?.as_nobody()?;
