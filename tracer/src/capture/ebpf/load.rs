@@ -4,6 +4,7 @@
 use super::btf;
 use super::libraries::Libraries;
 use super::machine::{self, Version};
+use super::multi::{Multi, Probe};
 use super::probes::{self, GoPoints};
 use super::wire::Wired;
 use crate::capture::ptrace::program;
@@ -59,6 +60,8 @@ const HOOKS: &[Hook] = &[
 /// Programs that are loaded and attached. Dropping it takes all of it out of the kernel.
 pub struct Loaded {
     programs: Ebpf,
+    /// Those for Go programs, where the kernel can attach them to many instructions at once.
+    multi: Option<Multi>,
     /// What this kernel cannot tell, one sentence each.
     pub unseen: Vec<String>,
     /// What is probed in Go programs.
@@ -89,7 +92,7 @@ pub enum Error {
     },
 }
 
-fn refused(what: impl Into<String>, why: &dyn std::error::Error) -> Error {
+pub(super) fn refused(what: impl Into<String>, why: &dyn std::error::Error) -> Error {
     // The chain of causes ends with what the kernel said; the verifier's log, in between, may have thousands of lines.
     tracing::debug!("{why:?}");
     let mut cause = why;
@@ -114,7 +117,9 @@ pub fn load(kernel: Version) -> Result<Loaded, Error> {
         .override_global(globals::NUMBERS, numbers.as_slice(), true);
     let programs = loader.load(OBJECT).map_err(|why| refused("the maps", &why))?;
     let (go, libraries) = (GoPoints::default(), Libraries::default());
-    let mut loaded = Loaded { programs, unseen: Vec::new(), go, libraries };
+    let multi = many(&programs);
+    let unseen = if multi.is_none() { vec![probes::WITHOUT_MANY.to_owned()] } else { Vec::new() };
+    let mut loaded = Loaded { programs, multi, unseen, go, libraries };
     for hook in HOOKS {
         match (loaded.attach(hook), hook.without) {
             (Ok(()), _) => {}
@@ -129,6 +134,18 @@ pub fn load(kernel: Version) -> Result<Loaded, Error> {
     libraries.watch_usual(&mut loaded);
     loaded.libraries = libraries;
     Ok(loaded)
+}
+
+/// The programs for Go programs, where the kernel can attach them to many instructions at once.
+fn many(made: &Ebpf) -> Option<Multi> {
+    let multi = Multi::prepare(OBJECT, made, probes::PROGRAMS).and_then(|mut multi| {
+        let known = multi.is_known(probes::SMALLEST)?;
+        Ok(known.then_some(multi))
+    });
+    multi.unwrap_or_else(|why| {
+        tracing::info!("{why}");
+        None
+    })
 }
 
 /// The kernel writes a log for who wants it: it takes longer than the check itself.
@@ -234,27 +251,37 @@ impl Loaded {
         points.set(number, Wired(point), 0).map_err(|why| refused(maps::POINTS, &why))
     }
 
-    /// Attaches a program to an instruction of a file, with the number of a point.
-    pub(super) fn probe(
-        &mut self,
-        name: &str,
-        file: &Path,
-        offset: u64,
-        number: u32,
-    ) -> Result<(), Error> {
+    /// Whether probes can be attached many at once, and be taken away so.
+    pub(super) fn probes_many(&self) -> bool {
+        self.multi.is_some()
+    }
+
+    /// Attaches a program to instructions of a file.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub(super) fn probe(&mut self, name: &str, file: &Path, at: &[Probe]) -> Result<(), Error> {
+        match &mut self.multi {
+            _ if at.is_empty() => Ok(()),
+            Some(multi) => multi.attach(name, file, at),
+            None => at.iter().try_for_each(|probe| self.probe_one(name, file, *probe)),
+        }
+    }
+
+    fn probe_one(&mut self, name: &str, file: &Path, probe: Probe) -> Result<(), Error> {
         let program = self.programs.program_mut(name).ok_or_else(|| missing(name))?;
         let program: &mut UProbe = program.try_into().map_err(|why| refused(name, &why))?;
         if program.fd().is_err() {
             program.load().map_err(|why| refused(format!("the program {name}"), &why))?;
         }
         let point = UProbeAttachPoint {
-            location: UProbeAttachLocation::AbsoluteOffset(offset),
-            cookie: Some(number.into()),
+            location: UProbeAttachLocation::AbsoluteOffset(probe.offset),
+            cookie: Some(probe.cookie),
         };
         let attached = program.attach(point, file, UProbeScope::AllProcesses);
         attached
             .map(drop)
-            .map_err(|why| refused(format!("{:#x} in {}", offset, file.display()), &why))
+            .map_err(|why| refused(format!("{:#x} in {}", probe.offset, file.display()), &why))
     }
 
     /// The ring buffers. There is one reader.
@@ -291,6 +318,6 @@ impl Loaded {
     }
 }
 
-fn missing(map: &str) -> Error {
-    Error::Refused { what: format!("the map {map}"), why: "not in the object".to_owned() }
+pub(super) fn missing(what: &str) -> Error {
+    Error::Refused { what: what.to_owned(), why: "not in the object".to_owned() }
 }

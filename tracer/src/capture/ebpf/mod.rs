@@ -7,6 +7,7 @@ mod events;
 mod libraries;
 mod load;
 mod machine;
+mod multi;
 mod preflight;
 mod probes;
 mod reader;
