@@ -2,9 +2,9 @@
 //! the descriptors of this process.
 
 use super::btf;
-use super::libraries::Libraries;
+use super::libraries::{self, Libraries};
 use super::machine::{self, Version};
-use super::multi::{Multi, Probe};
+use super::multi::{Multi, Place, Probe};
 use super::probes::{self, GoPoints};
 use super::wire::Wired;
 use crate::capture::ptrace::program;
@@ -57,10 +57,16 @@ const HOOKS: &[Hook] = &[
     },
 ];
 
+/// The programs for functions of processes.
+const ON_FUNCTIONS: &[&str] =
+    &["go_enter", "go_return", "go_write", "getaddrinfo_enter", "getaddrinfo_return"];
+/// The one of them that is checked fastest.
+const SMALLEST: &str = "getaddrinfo_enter";
+
 /// Programs that are loaded and attached. Dropping it takes all of it out of the kernel.
 pub struct Loaded {
     programs: Ebpf,
-    /// Those for Go programs, where the kernel can attach them to many instructions at once.
+    /// Those for functions of processes, where the kernel can attach them to many instructions at once.
     multi: Option<Multi>,
     /// What this kernel cannot tell, one sentence each.
     pub unseen: Vec<String>,
@@ -136,10 +142,10 @@ pub fn load(kernel: Version) -> Result<Loaded, Error> {
     Ok(loaded)
 }
 
-/// The programs for Go programs, where the kernel can attach them to many instructions at once.
+/// The programs for functions of processes, where the kernel can attach them to many instructions at once.
 fn many(made: &Ebpf) -> Option<Multi> {
-    let multi = Multi::prepare(OBJECT, made, probes::PROGRAMS).and_then(|mut multi| {
-        let known = multi.is_known(probes::SMALLEST)?;
+    let multi = Multi::prepare(OBJECT, made, ON_FUNCTIONS).and_then(|mut multi| {
+        let known = multi.is_known(SMALLEST)?;
         Ok(known.then_some(multi))
     });
     multi.unwrap_or_else(|why| {
@@ -226,16 +232,11 @@ impl Loaded {
     /// # Errors
     /// Where it has no getaddrinfo, or the kernel refuses.
     pub fn watch_libc(&mut self, file: &Path) -> Result<(), Error> {
-        for name in ["getaddrinfo_enter", "getaddrinfo_return"] {
-            let program = self.programs.program_mut(name).ok_or_else(|| missing(name))?;
-            let program: &mut UProbe = program.try_into().map_err(|why| refused(name, &why))?;
-            if program.fd().is_err() {
-                program.load().map_err(|why| refused(format!("the program {name}"), &why))?;
-            }
-            let attached = program.attach("getaddrinfo", file, UProbeScope::AllProcesses);
-            attached.map_err(|why| refused(format!("getaddrinfo in {}", file.display()), &why))?;
-        }
-        Ok(())
+        let offset = libraries::getaddrinfo(file).ok_or_else(|| missing("getaddrinfo"))?;
+        let at = [Probe { offset, cookie: 0 }];
+        // The return first: what has begun is then seen to end.
+        self.probe(("getaddrinfo_return", Place::Return), file, &at)?;
+        self.probe(("getaddrinfo_enter", Place::Here), file, &at)
     }
 
     /// Probes the functions of a Go program, from now on and in every process that runs it; the programs look at those of the tree.
@@ -260,11 +261,16 @@ impl Loaded {
     ///
     /// # Errors
     /// What the kernel said.
-    pub(super) fn probe(&mut self, name: &str, file: &Path, at: &[Probe]) -> Result<(), Error> {
+    pub(super) fn probe(
+        &mut self,
+        program: (&str, Place),
+        file: &Path,
+        at: &[Probe],
+    ) -> Result<(), Error> {
         match &mut self.multi {
             _ if at.is_empty() => Ok(()),
-            Some(multi) => multi.attach(name, file, at),
-            None => at.iter().try_for_each(|probe| self.probe_one(name, file, *probe)),
+            Some(multi) => multi.attach(program, file, at),
+            None => at.iter().try_for_each(|probe| self.probe_one(program.0, file, *probe)),
         }
     }
 
@@ -276,7 +282,7 @@ impl Loaded {
         }
         let point = UProbeAttachPoint {
             location: UProbeAttachLocation::AbsoluteOffset(probe.offset),
-            cookie: Some(probe.cookie),
+            cookie: (probe.cookie != 0).then_some(probe.cookie),
         };
         let attached = program.attach(point, file, UProbeScope::AllProcesses);
         attached

@@ -24,6 +24,9 @@ const UPROBES: u32 = bpf_attach_type::BPF_TRACE_UPROBE_MULTI as u32;
 /// Bytes of the verifier's log.
 const LOG: usize = 1 << 20;
 
+/// `BPF_F_UPROBE_MULTI_RETURN`: when the function that begins at the instruction returns to its caller.
+const AT_RETURN: u32 = 1;
+
 /// An instruction, in bytes into its file, and what the program is told there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Probe {
@@ -37,6 +40,16 @@ pub(super) struct Multi {
     license: CString,
     programs: HashMap<String, Program>,
     links: Vec<OwnedFd>,
+}
+
+/// What a program is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Instructions.
+    Here,
+    /// Returns of the functions that begin there, by changing the return address; never in Go, which looks at its stacks and moves
+    /// them (go.dev/issue/22008).
+    Return,
 }
 
 #[derive(Debug)]
@@ -76,7 +89,7 @@ impl Multi {
     /// Where it does not take the program.
     pub(super) fn is_known(&mut self, program: &str) -> Result<bool, Error> {
         let nothing = Probe { offset: 0, cookie: 0 };
-        let answer = self.link(program, Path::new("/"), &[nothing])?;
+        let answer = self.link((program, Place::Here), Path::new("/"), &[nothing])?;
         Ok(answer.is_err_and(|why| why.raw_os_error() == Some(libc::EBADF)))
     }
 
@@ -84,7 +97,12 @@ impl Multi {
     ///
     /// # Errors
     /// What the kernel said.
-    pub(super) fn attach(&mut self, program: &str, file: &Path, at: &[Probe]) -> Result<(), Error> {
+    pub(super) fn attach(
+        &mut self,
+        program: (&str, Place),
+        file: &Path,
+        at: &[Probe],
+    ) -> Result<(), Error> {
         let linked = self.link(program, file, at)?;
         let probes = || format!("{} probes in {}", at.len(), file.display());
         self.links.push(linked.map_err(|why| refused(probes(), &why))?);
@@ -93,7 +111,7 @@ impl Multi {
 
     fn link(
         &mut self,
-        name: &str,
+        (name, place): (&str, Place),
         file: &Path,
         at: &[Probe],
     ) -> Result<io::Result<OwnedFd>, Error> {
@@ -108,6 +126,7 @@ impl Multi {
             offsets: offsets.as_ptr() as u64,
             cookies: cookies.as_ptr() as u64,
             count: u32::try_from(at.len()).unwrap_or(u32::MAX),
+            uprobe_flags: if place == Place::Return { AT_RETURN } else { 0 },
             ..LinkCreate::default()
         };
         // SAFETY: `path` ends with a NUL byte, both lists have `count` numbers of eight bytes, and all three live until the call is over.
@@ -208,7 +227,6 @@ struct LinkCreate {
     reference_counts: u64,
     cookies: u64,
     count: u32,
-    /// 0: at the instruction, never at the return address.
     uprobe_flags: u32,
     /// 0: every process.
     process: u32,

@@ -1,7 +1,7 @@
 //! Probes on Go programs: which functions, and what each probe is told to read.
 
 use super::load::{Error, Loaded};
-use super::multi::Probe;
+use super::multi::{Place, Probe};
 use gmtrace_abi::golang::{self as abi, POINTS, STEPS, VALUES};
 use gmtrace_core::golang::probes::{
     Function, Kind, Moment, Placed, Points, Processor, Recipe, Start, What, registers,
@@ -33,10 +33,6 @@ const FEW: &[Function] =
     &[Function::Write, Function::Connect, Function::DialOne, Function::LockFile];
 /// What is not seen where only these are.
 pub(super) const WITHOUT_MANY: &str = "requests, look-ups and handshakes inside Go programs: the kernel takes so many probes since 6.6";
-/// The programs for Go programs.
-pub(super) const PROGRAMS: &[&str] = &["go_enter", "go_return", "go_write"];
-/// The one of them that is checked fastest.
-pub(super) const SMALLEST: &str = "go_write";
 /// A file larger than this is no go command.
 const LARGEST: u64 = 256 << 20;
 /// Standard error.
@@ -153,7 +149,8 @@ impl Probes {
     fn attach(self, loaded: &mut Loaded, file: &Path) -> Vec<String> {
         let all =
             [("go_return", self.returns), ("go_write", self.writes), ("go_enter", self.entries)];
-        let attached = all.iter().map(|(program, at)| loaded.probe(program, file, at));
+        let attached =
+            all.iter().map(|(program, at)| loaded.probe((program, Place::Here), file, at));
         attached.filter_map(|attached| Some(attached.err()?.to_string())).collect()
     }
 }
