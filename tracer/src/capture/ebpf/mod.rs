@@ -7,10 +7,11 @@ mod events;
 mod libraries;
 mod load;
 mod machine;
-mod multi;
 mod preflight;
 mod probes;
+mod programs;
 mod reader;
+mod sys;
 mod wire;
 
 pub use load::{Error, Loaded, Verified};

@@ -1,7 +1,7 @@
 //! Probes on Go programs: which functions, and what each probe is told to read.
 
 use super::load::{Error, Loaded};
-use super::multi::{Place, Probe};
+use super::sys::{self, Probe};
 use gmtrace_abi::golang::{self as abi, POINTS, STEPS, VALUES};
 use gmtrace_core::golang::probes::{
     Function, Kind, Moment, Placed, Points, Processor, Recipe, Start, What, registers,
@@ -150,7 +150,7 @@ impl Probes {
         let all =
             [("go_return", self.returns), ("go_write", self.writes), ("go_enter", self.entries)];
         let attached =
-            all.iter().map(|(program, at)| loaded.probe((program, Place::Here), file, at));
+            all.iter().map(|(program, at)| loaded.probe((program, sys::Moment::Reached), file, at));
         attached.filter_map(|attached| Some(attached.err()?.to_string())).collect()
     }
 }
