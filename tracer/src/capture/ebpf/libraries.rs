@@ -3,10 +3,13 @@
 
 use super::load::Loaded;
 use gmtrace_core::units::Pid;
+use object::Endianness;
+use object::read::elf::ElfFile64;
+use object::read::{Object, ObjectSegment, ObjectSymbol, ReadCache};
 use std::collections::{HashSet, VecDeque};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// Where glibc is, when nothing is known yet (the names that Debian, Fedora and others have for it).
@@ -97,6 +100,19 @@ fn libc(line: &str) -> Option<(Key, String)> {
         || name.starts_with("ld-musl-")
         || name.starts_with("libc.musl-");
     is_libc.then(|| ((device.to_owned(), inode.parse().unwrap_or(0)), path.to_owned()))
+}
+
+/// Where in a libc's file its getaddrinfo begins.
+pub(super) fn getaddrinfo(file: &Path) -> Option<u64> {
+    let cache = ReadCache::new(File::open(file).ok()?);
+    let elf = ElfFile64::<Endianness, _>::parse(&cache).ok()?;
+    let mut symbols = elf.dynamic_symbols().filter(|symbol| symbol.is_definition());
+    let address = symbols.find(|symbol| symbol.name_bytes() == Ok(b"getaddrinfo"))?.address();
+    elf.segments().find_map(|segment| {
+        let (within, (start, length)) =
+            (address.checked_sub(segment.address())?, segment.file_range());
+        (within < length).then(|| start.checked_add(within))?
+    })
 }
 
 #[cfg(test)]

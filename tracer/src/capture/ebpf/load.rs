@@ -2,18 +2,19 @@
 //! the descriptors of this process.
 
 use super::btf;
-use super::libraries::Libraries;
+use super::libraries::{self, Libraries};
 use super::machine::{self, Version};
 use super::probes::{self, GoPoints};
+use super::programs::{self, Maps, Programs};
+use super::sys::{Moment, Probe};
 use super::wire::Wired;
 use crate::capture::ptrace::program;
 use aya::maps::{Array, HashMap, MapData, PerCpuArray, RingBuf};
-use aya::programs::uprobe::{UProbeAttachLocation, UProbeAttachPoint, UProbeScope};
-use aya::programs::{RawTracePoint, UProbe};
-use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
 use gmtrace_abi::{Counts, Kind, globals, golang, maps};
 use gmtrace_core::units::Pid;
 use std::fmt;
+use std::fs;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::path::Path;
 
 /// The object that `cargo xtask bpf` built. Aligned, because it is parsed where it lies.
@@ -56,9 +57,13 @@ const HOOKS: &[Hook] = &[
     },
 ];
 
+/// The program for functions of processes that is checked fastest.
+const SMALLEST: &str = "getaddrinfo_enter";
+
 /// Programs that are loaded and attached. Dropping it takes all of it out of the kernel.
 pub struct Loaded {
-    programs: Ebpf,
+    programs: Programs,
+    maps: Maps,
     /// What this kernel cannot tell, one sentence each.
     pub unseen: Vec<String>,
     /// What is probed in Go programs.
@@ -89,7 +94,7 @@ pub enum Error {
     },
 }
 
-fn refused(what: impl Into<String>, why: &dyn std::error::Error) -> Error {
+pub(super) fn refused(what: impl Into<String>, why: &dyn std::error::Error) -> Error {
     // The chain of causes ends with what the kernel said; the verifier's log, in between, may have thousands of lines.
     tracing::debug!("{why:?}");
     let mut cause = why;
@@ -106,17 +111,18 @@ fn refused(what: impl Into<String>, why: &dyn std::error::Error) -> Error {
 pub fn load(kernel: Version) -> Result<Loaded, Error> {
     let offsets = btf::offsets()?;
     let numbers = machine::numbers(kernel);
-    let mut loader = EbpfLoader::new();
-    loader
-        .btf(None)
-        .verifier_log_level(verifier_log())
-        .override_global(globals::OFFSETS, offsets.as_slice(), true)
-        .override_global(globals::NUMBERS, numbers.as_slice(), true);
-    let programs = loader.load(OBJECT).map_err(|why| refused("the maps", &why))?;
+    let [offsets, numbers] = [bytes_of(&offsets), bytes_of(&numbers)];
+    let globals = [(globals::OFFSETS, &*offsets), (globals::NUMBERS, &*numbers)];
+    let (maps, mut programs) = programs::open(OBJECT, &globals, &[])?;
+    let mut unseen = Vec::new();
+    if !programs.use_links_of_many(SMALLEST) {
+        unseen.push(probes::WITHOUT_MANY.to_owned());
+    }
     let (go, libraries) = (GoPoints::default(), Libraries::default());
-    let mut loaded = Loaded { programs, unseen: Vec::new(), go, libraries };
+    let mut loaded = Loaded { programs, maps, unseen, go, libraries };
     for hook in HOOKS {
-        match (loaded.attach(hook), hook.without) {
+        let attached = loaded.programs.attach_to_tracepoint(hook.program, hook.tracepoint);
+        match (attached, hook.without) {
             (Ok(()), _) => {}
             (Err(why), Some(without)) => {
                 tracing::info!("{}: {why}", hook.tracepoint);
@@ -131,12 +137,9 @@ pub fn load(kernel: Version) -> Result<Loaded, Error> {
     Ok(loaded)
 }
 
-/// The kernel writes a log for who wants it: it takes longer than the check itself.
-fn verifier_log() -> VerifierLogLevel {
-    match tracing::enabled!(tracing::Level::DEBUG) {
-        true => VerifierLogLevel::default(),
-        false => VerifierLogLevel::DISABLE,
-    }
+/// In the machine's order, as the programs read them.
+fn bytes_of(numbers: &[u32]) -> Vec<u8> {
+    numbers.iter().flat_map(|number| number.to_ne_bytes()).collect()
 }
 
 /// What the kernel says of a program.
@@ -144,39 +147,31 @@ fn verifier_log() -> VerifierLogLevel {
 pub struct Verified {
     /// Its name.
     pub name: String,
-    /// Its instructions, as the kernel has them after the verifier has changed some.
-    pub instructions: u32,
-    /// How many the verifier looked at, each once for every case in which it is reached; Linux tells since 5.16.
+    /// Its instructions.
+    pub instructions: usize,
+    /// How many instructions the verifier looked at, each once for every case in which it is reached; Linux tells since 5.16.
     pub looked_at: Option<u32>,
 }
 
-impl Loaded {
-    /// Every program that is loaded.
-    pub fn programs(&self) -> Vec<Verified> {
-        let verified = |(name, program): (&str, &aya::programs::Program)| {
-            let info = program.info().ok()?;
-            Some(Verified {
-                name: name.to_owned(),
-                instructions: info.size_translated().unwrap_or(0) / 8,
-                looked_at: info.verified_instruction_count(),
-            })
-        };
-        let mut programs: Vec<_> = self.programs.programs().filter_map(verified).collect();
-        programs.sort_by(|a, b| a.name.cmp(&b.name));
-        programs
-    }
+/// `/proc/self/fdinfo/FD` (bpf_prog_show_fdinfo in kernel/bpf/syscall.c).
+fn said_of(program: BorrowedFd<'_>) -> String {
+    fs::read_to_string(format!("/proc/self/fdinfo/{}", program.as_raw_fd())).unwrap_or_default()
+}
 
-    fn attach(&mut self, hook: &Hook) -> Result<(), Error> {
-        let Some(program) = self.programs.program_mut(hook.program) else {
-            let why = "not in the object".to_owned();
-            return Err(Error::Refused { what: hook.program.to_owned(), why });
-        };
-        let program: &mut RawTracePoint =
-            program.try_into().map_err(|why| refused(hook.program, &why))?;
-        program.load().map_err(|why| refused(format!("the program {}", hook.program), &why))?;
-        let attached = program.attach(hook.tracepoint);
-        attached.map_err(|why| refused(format!("the tracepoint {}", hook.tracepoint), &why))?;
-        Ok(())
+impl Loaded {
+    /// Loads every program that is not loaded yet, and says what the kernel thinks of each.
+    ///
+    /// # Errors
+    /// Where it does not take one.
+    pub fn verified(&mut self) -> Result<Vec<Verified>, Error> {
+        let loaded = self.programs.load_all()?;
+        let verified = loaded.into_iter().map(|(name, instructions, program)| {
+            let said = said_of(program);
+            let line = said.lines().find_map(|line| line.strip_prefix("verified_insns:"));
+            let looked_at = line.and_then(|number| number.trim().parse().ok());
+            Verified { name, instructions, looked_at }
+        });
+        Ok(verified.collect())
     }
 
     /// Watches a process from its next event on, and all that it starts.
@@ -184,7 +179,7 @@ impl Loaded {
     /// # Errors
     /// Where the map has no room.
     pub fn follow(&mut self, pid: Pid) -> Result<(), Error> {
-        let map = self.programs.map_mut(maps::SEEDS).ok_or_else(|| missing(maps::SEEDS))?;
+        let map = self.maps.get_mut(maps::SEEDS).ok_or_else(|| missing(maps::SEEDS))?;
         let mut seeds: HashMap<&mut MapData, u32, u32> =
             map.try_into().map_err(|why| refused(maps::SEEDS, &why))?;
         let inserted = seeds.insert(pid.0.cast_unsigned(), 1, 0);
@@ -209,16 +204,11 @@ impl Loaded {
     /// # Errors
     /// Where it has no getaddrinfo, or the kernel refuses.
     pub fn watch_libc(&mut self, file: &Path) -> Result<(), Error> {
-        for name in ["getaddrinfo_enter", "getaddrinfo_return"] {
-            let program = self.programs.program_mut(name).ok_or_else(|| missing(name))?;
-            let program: &mut UProbe = program.try_into().map_err(|why| refused(name, &why))?;
-            if program.fd().is_err() {
-                program.load().map_err(|why| refused(format!("the program {name}"), &why))?;
-            }
-            let attached = program.attach("getaddrinfo", file, UProbeScope::AllProcesses);
-            attached.map_err(|why| refused(format!("getaddrinfo in {}", file.display()), &why))?;
-        }
-        Ok(())
+        let offset = libraries::getaddrinfo(file).ok_or_else(|| missing("getaddrinfo"))?;
+        let at = [Probe { offset, cookie: 0 }];
+        // The return first: what has begun is then seen to end.
+        self.probe(("getaddrinfo_return", Moment::Returned), file, &at)?;
+        self.probe(("getaddrinfo_enter", Moment::Reached), file, &at)
     }
 
     /// Probes the functions of a Go program, from now on and in every process that runs it; the programs look at those of the tree.
@@ -228,33 +218,28 @@ impl Loaded {
 
     /// Says what a point is.
     pub(super) fn set_point(&mut self, number: u32, point: golang::Point) -> Result<(), Error> {
-        let map = self.programs.map_mut(maps::POINTS).ok_or_else(|| missing(maps::POINTS))?;
+        let map = self.maps.get_mut(maps::POINTS).ok_or_else(|| missing(maps::POINTS))?;
         let mut points: Array<&mut MapData, Wired<golang::Point>> =
             map.try_into().map_err(|why| refused(maps::POINTS, &why))?;
         points.set(number, Wired(point), 0).map_err(|why| refused(maps::POINTS, &why))
     }
 
-    /// Attaches a program to an instruction of a file, with the number of a point.
+    /// Whether probes can be attached many at once, and be taken away so.
+    pub(super) fn probes_many(&self) -> bool {
+        self.programs.has_links_of_many()
+    }
+
+    /// Attaches a program to instructions of a file, in every process that maps it; the programs look at those of the tree.
+    ///
+    /// # Errors
+    /// What the kernel said.
     pub(super) fn probe(
         &mut self,
-        name: &str,
+        program: (&str, Moment),
         file: &Path,
-        offset: u64,
-        number: u32,
+        probes: &[Probe],
     ) -> Result<(), Error> {
-        let program = self.programs.program_mut(name).ok_or_else(|| missing(name))?;
-        let program: &mut UProbe = program.try_into().map_err(|why| refused(name, &why))?;
-        if program.fd().is_err() {
-            program.load().map_err(|why| refused(format!("the program {name}"), &why))?;
-        }
-        let point = UProbeAttachPoint {
-            location: UProbeAttachLocation::AbsoluteOffset(offset),
-            cookie: Some(number.into()),
-        };
-        let attached = program.attach(point, file, UProbeScope::AllProcesses);
-        attached
-            .map(drop)
-            .map_err(|why| refused(format!("{:#x} in {}", offset, file.display()), &why))
+        self.programs.attach(program, file, probes)
     }
 
     /// The ring buffers. There is one reader.
@@ -266,7 +251,7 @@ impl Loaded {
     }
 
     fn ring(&mut self, name: &str) -> Result<RingBuf<MapData>, Error> {
-        let map = self.programs.take_map(name).ok_or_else(|| missing(name))?;
+        let map = self.maps.remove(name).ok_or_else(|| missing(name))?;
         map.try_into().map_err(|why| refused(name, &why))
     }
 
@@ -275,7 +260,7 @@ impl Loaded {
     /// # Errors
     /// Where the map cannot be read.
     pub fn counts(&self) -> Result<[Counts; Kind::COUNT], Error> {
-        let map = self.programs.map(maps::COUNTS).ok_or_else(|| missing(maps::COUNTS))?;
+        let map = self.maps.get(maps::COUNTS).ok_or_else(|| missing(maps::COUNTS))?;
         let counts: PerCpuArray<&MapData, Wired<Counts>> =
             map.try_into().map_err(|why| refused(maps::COUNTS, &why))?;
         let mut sums = [Counts::default(); Kind::COUNT];
@@ -291,6 +276,6 @@ impl Loaded {
     }
 }
 
-fn missing(map: &str) -> Error {
-    Error::Refused { what: format!("the map {map}"), why: "not in the object".to_owned() }
+pub(super) fn missing(what: &str) -> Error {
+    Error::Refused { what: what.to_owned(), why: "not in the object".to_owned() }
 }

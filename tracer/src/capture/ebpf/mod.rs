@@ -9,7 +9,9 @@ mod load;
 mod machine;
 mod preflight;
 mod probes;
+mod programs;
 mod reader;
+mod sys;
 mod wire;
 
 pub use load::{Error, Loaded, Verified};

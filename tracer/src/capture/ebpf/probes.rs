@@ -1,6 +1,7 @@
 //! Probes on Go programs: which functions, and what each probe is told to read.
 
 use super::load::{Error, Loaded};
+use super::sys::{self, Probe};
 use gmtrace_abi::golang::{self as abi, POINTS, STEPS, VALUES};
 use gmtrace_core::golang::probes::{
     Function, Kind, Moment, Placed, Points, Processor, Recipe, Start, What, registers,
@@ -10,9 +11,28 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// The functions that are probed here, of those that can be.
-const WANTED: &[Function] =
+/// The functions that are probed here, of those that can be: what `events` makes something of.
+const WANTED: &[Function] = &[
+    Function::LookUp,
+    Function::Exchange,
+    Function::DialOne,
+    Function::Connect,
+    Function::Handshake,
+    Function::RoundTrip,
+    Function::Http1,
+    Function::Http2,
+    Function::Get,
+    Function::LockVersion,
+    Function::Start,
+    Function::SelectToolchain,
+    Function::Write,
+    Function::LockFile,
+];
+/// Those of them that are probed where each probe takes the kernel a while to take away.
+const FEW: &[Function] =
     &[Function::Write, Function::Connect, Function::DialOne, Function::LockFile];
+/// What is not seen where only these are.
+pub(super) const WITHOUT_MANY: &str = "requests, look-ups and handshakes inside Go programs: the kernel takes so many probes since 6.6";
 /// A file larger than this is no go command.
 const LARGEST: u64 = 256 << 20;
 /// Standard error.
@@ -77,38 +97,62 @@ fn look(loaded: &mut Loaded, file: &Path) -> Looked {
         Ok(None) => return Looked::NotGo,
         Err(why) => return Looked::Unknown(why.to_string()),
     };
+    let wanted = if loaded.probes_many() { WANTED } else { FEW };
     let mut left: Vec<String> = points
         .left
         .iter()
-        .filter(|left| WANTED.contains(&left.function))
+        .filter(|left| wanted.contains(&left.function))
         .map(|left| format!("{:?}: {}", left.function, left.why))
         .collect();
-    for placed in points.points.iter().filter(|placed| WANTED.contains(&placed.function)) {
-        if let Err(why) = probe(loaded, file, &points, placed) {
+    let mut probes = Probes::default();
+    for placed in points.points.iter().filter(|placed| wanted.contains(&placed.function)) {
+        if let Err(why) = probes.add(loaded, &points, placed) {
             left.push(format!("{:?}: {why}", placed.function));
         }
     }
+    left.extend(probes.attach(loaded, file));
     Looked::Probed(left)
 }
 
-fn probe(loaded: &mut Loaded, file: &Path, points: &Points, placed: &Placed) -> Result<(), Error> {
-    let number = u32::try_from(loaded.go.points.len()).unwrap_or(POINTS);
-    if number >= POINTS {
-        let why = "more Go programs than there is room for".to_owned();
-        return Err(Error::Refused { what: placed.symbol.to_owned(), why });
-    }
-    let (point, known) = point(points, placed);
-    loaded.set_point(number, point)?;
-    // Known before the first record of it can come.
-    loaded.go.points.push(known);
-    let program = if placed.function == Function::Write { "go_write" } else { "go_enter" };
-    loaded.probe(program, file, placed.entry_offset, number)?;
-    if point.tells_return != 0 {
-        for at in &placed.returns {
-            loaded.probe("go_return", file, *at, number)?;
+/// The probes of a binary, by program.
+#[derive(Debug, Default)]
+struct Probes {
+    returns: Vec<Probe>,
+    writes: Vec<Probe>,
+    entries: Vec<Probe>,
+}
+
+impl Probes {
+    fn add(&mut self, loaded: &mut Loaded, points: &Points, placed: &Placed) -> Result<(), Error> {
+        let number = u32::try_from(loaded.go.points.len()).unwrap_or(POINTS);
+        if number >= POINTS {
+            let why = "more Go programs than there is room for".to_owned();
+            return Err(Error::Refused { what: placed.symbol.to_owned(), why });
         }
+        let (point, known) = point(points, placed);
+        loaded.set_point(number, point)?;
+        // Known before the first record of it can come.
+        loaded.go.points.push(known);
+        let at = |offset| Probe { offset, cookie: number.into() };
+        let entries = match placed.function {
+            Function::Write => &mut self.writes,
+            _ => &mut self.entries,
+        };
+        entries.push(at(placed.entry_offset));
+        if point.tells_return != 0 {
+            self.returns.extend(placed.returns.iter().copied().map(at));
+        }
+        Ok(())
     }
-    Ok(())
+
+    /// Returns first: what has begun is then seen to end. What the kernel refused is given back.
+    fn attach(self, loaded: &mut Loaded, file: &Path) -> Vec<String> {
+        let all =
+            [("go_return", self.returns), ("go_write", self.writes), ("go_enter", self.entries)];
+        let attached =
+            all.iter().map(|(program, at)| loaded.probe((program, sys::Moment::Reached), file, at));
+        attached.filter_map(|attached| Some(attached.err()?.to_string())).collect()
+    }
 }
 
 /// What the program in the kernel is told.
@@ -126,8 +170,8 @@ fn point(points: &Points, placed: &Placed) -> (abi::Point, GoPoint) {
         goid: points.goroutine.id,
         kept: kept.map_or(0, |kept| word_of(points.processor, kept)),
         filtered: u8::from(is_write),
-        tells_entry: telling(&entry_known),
-        tells_return: telling(&return_known),
+        tells_entry: telling(placed, &entry_known),
+        tells_return: telling(placed, &return_known),
         only: STDERR,
         entry,
         at_return,
@@ -136,10 +180,10 @@ fn point(points: &Points, placed: &Placed) -> (abi::Point, GoPoint) {
     (point, known)
 }
 
-/// 0: nothing is told; 1: numbers alone; 2: texts too.
-fn telling(known: &[(What, Kind)]) -> u8 {
+/// 0: nothing is told; 1: numbers alone; 2: texts too. Of a function of which nothing is read, it is told that it runs.
+fn telling(placed: &Placed, known: &[(What, Kind)]) -> u8 {
     let has_text = known.iter().any(|(_, kind)| matches!(kind, Kind::Text | Kind::Name));
-    if known.is_empty() { 0 } else { 1 + u8::from(has_text) }
+    if known.is_empty() && !placed.recipes.is_empty() { 0 } else { 1 + u8::from(has_text) }
 }
 
 type Known = Vec<(What, Kind)>;

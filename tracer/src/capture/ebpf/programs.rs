@@ -1,0 +1,242 @@
+//! The programs of the object, and where they are attached.
+//!
+//! aya could load them as well, but its loader reads the kernel's types at every start, which takes longer than all the rest, and it
+//! attaches each uprobe by a perf event of its own. When one goes, the kernel waits until nobody can be in it
+//! (uprobe_unregister_sync in kernel/events/uprobes.c), for some 100 ms, one after the other, also where gmtrace was killed. A link of many
+//! uprobes (Linux 6.6) is waited for once.
+
+use super::load::{Error, missing, refused};
+use super::sys::{self, Kind, Moment, Probe, Source};
+use aya::maps::{Map, MapData};
+use aya_obj::generated::bpf_insn;
+use aya_obj::{EbpfSectionKind, Object, ProgramSection};
+use std::collections::HashMap;
+use std::ffi::CString;
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+/// Bytes of the verifier's log that are kept.
+const LOG: usize = 1 << 20;
+
+/// The maps of an object, by name.
+pub(super) type Maps = HashMap<String, Map>;
+
+/// Programs, and their links. Dropped, they are gone from the kernel.
+#[derive(Debug)]
+pub(super) struct Programs {
+    license: CString,
+    programs: HashMap<String, Program>,
+    links: Vec<OwnedFd>,
+    /// Whether the kernel attaches one to many instructions at once.
+    many: bool,
+}
+
+#[derive(Debug)]
+struct Program {
+    kind: Kind,
+    /// They name maps by their descriptors, which stay open as long as anything is attached.
+    instructions: Vec<bpf_insn>,
+    loaded: Option<OwnedFd>,
+}
+
+/// Makes the maps of an object, with these globals and sizes, and its programs ready to be loaded.
+///
+/// # Errors
+/// What the kernel said.
+pub(super) fn open(
+    object: &[u8],
+    globals: &[(&str, &[u8])],
+    sizes: &[(&str, u32)],
+) -> Result<(Maps, Programs), Error> {
+    let mut object = Object::parse(object).map_err(|why| refused("the object", &why))?;
+    let globals = globals.iter().map(|(name, bytes)| (*name, (*bytes, true))).collect();
+    object.patch_map_data(globals).map_err(|why| refused("the globals", &why))?;
+    let mut described = std::mem::take(&mut object.maps);
+    for (name, size) in sizes {
+        described.get_mut(*name).ok_or_else(|| missing(name))?.set_max_entries(*size);
+    }
+    let mut made = HashMap::new();
+    for (name, map) in &described {
+        made.insert(name.as_str(), make(name, map)?);
+    }
+    let known = described.iter().filter_map(|(name, map)| {
+        Some((name.as_str(), made.get(name.as_str())?.fd().as_fd().as_raw_fd(), map))
+    });
+    let sections = object.functions.keys().map(|(section, _)| *section).collect();
+    object.relocate_maps(known, &sections).map_err(|why| refused("the maps", &why))?;
+    object.relocate_calls(&sections).map_err(|why| refused("the calls", &why))?;
+    let maps = made.into_iter().map(|(name, data)| Ok((name.to_owned(), typed(name, data)?)));
+    Ok((maps.collect::<Result<_, Error>>()?, Programs::of(object)))
+}
+
+fn make(name: &str, map: &aya_obj::Map) -> Result<MapData, Error> {
+    let data = MapData::create(map.clone(), name, None);
+    let data = data.map_err(|why| refused(format!("the map {name}"), &why))?;
+    if map.section_kind() == EbpfSectionKind::Rodata {
+        let set = sys::set_constants(data.fd().as_fd(), map.value_size(), map.data());
+        set.map_err(|why| refused(format!("the map {name}"), &why))?;
+    }
+    Ok(data)
+}
+
+fn typed(name: &str, data: MapData) -> Result<Map, Error> {
+    Map::from_map_data(data).map_err(|why| refused(format!("the map {name}"), &why))
+}
+
+impl Programs {
+    fn of(mut object: Object) -> Programs {
+        let programs = object.programs.iter().filter_map(|(name, program)| {
+            let kind = match program.section {
+                ProgramSection::RawTracePoint => Kind::Tracepoint,
+                _ => Kind::Instruction,
+            };
+            let function = object.functions.remove(&program.function_key())?;
+            Some((
+                name.clone(),
+                Program { kind, instructions: function.instructions, loaded: None },
+            ))
+        });
+        let programs = programs.collect();
+        Programs { license: object.license, programs, links: Vec::new(), many: false }
+    }
+
+    /// Attaches programs to many instructions at once from now on, if the kernel can: then it looks at the file, and says that a
+    /// directory is none (bpf_uprobe_multi_link_attach in kernel/trace/bpf_trace.c). Asked with the program that is checked fastest.
+    pub(super) fn use_links_of_many(&mut self, smallest: &str) -> bool {
+        self.set_many(true);
+        let nothing = Probe { offset: 0, cookie: 0 };
+        let asked = self
+            .descriptor(smallest)
+            .map(|program| sys::attach_to_all(program, c"/", &[nothing], Moment::Reached));
+        let answer = asked.ok().and_then(Result::err).and_then(|why| why.raw_os_error());
+        self.set_many(answer == Some(libc::EBADF));
+        self.many
+    }
+
+    /// Whether it can.
+    pub(super) fn has_links_of_many(&self) -> bool {
+        self.many
+    }
+
+    fn set_many(&mut self, many: bool) {
+        self.many = many;
+        let of_files =
+            self.programs.values_mut().filter(|program| program.kind != Kind::Tracepoint);
+        for program in of_files {
+            let kind = if many { Kind::Instructions } else { Kind::Instruction };
+            if program.kind != kind {
+                (program.kind, program.loaded) = (kind, None);
+            }
+        }
+    }
+
+    /// Attaches a program to a tracepoint of the kernel.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub(super) fn attach_to_tracepoint(&mut self, name: &str, to: &str) -> Result<(), Error> {
+        let program = self.descriptor(name)?;
+        let attached = sys::attach_to_tracepoint(program, &c_string(to.as_bytes())?);
+        let link = attached.map_err(|why| refused(format!("the tracepoint {to}"), &why))?;
+        self.links.push(link);
+        Ok(())
+    }
+
+    /// Attaches a program to instructions of a file, in every process that maps it.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub(super) fn attach(
+        &mut self,
+        (name, moment): (&str, Moment),
+        file: &Path,
+        probes: &[Probe],
+    ) -> Result<(), Error> {
+        if probes.is_empty() {
+            return Ok(());
+        }
+        let path = c_string(file.as_os_str().as_bytes())?;
+        let many = self.many;
+        let program = self.descriptor(name)?;
+        let attached = if many {
+            sys::attach_to_all(program, &path, probes, moment).map(|link| vec![link])
+        } else {
+            let one_by_one = || {
+                let source = source()?;
+                let one =
+                    |probe: &Probe| sys::attach_to_one(program, &path, *probe, moment, source);
+                Ok(probes
+                    .iter()
+                    .map(one)
+                    .collect::<io::Result<Vec<_>>>()?
+                    .into_iter()
+                    .flatten()
+                    .collect())
+            };
+            one_by_one()
+        };
+        let what = || format!("{} probes in {}", probes.len(), file.display());
+        self.links.extend(attached.map_err(|why| refused(what(), &why))?);
+        Ok(())
+    }
+
+    /// Loads all of them. Gives their names, in order, how many instructions each has, and its descriptor.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub(super) fn load_all(&mut self) -> Result<Vec<(String, usize, BorrowedFd<'_>)>, Error> {
+        let mut names: Vec<String> = self.programs.keys().cloned().collect();
+        names.sort();
+        for name in &names {
+            self.descriptor(name)?;
+        }
+        let loaded = |name: String| {
+            let program = self.programs.get(&name)?;
+            Some((name, program.instructions.len(), program.loaded.as_ref()?.as_fd()))
+        };
+        Ok(names.into_iter().filter_map(loaded).collect())
+    }
+
+    /// A program, which is loaded if it was not.
+    fn descriptor(&mut self, name: &str) -> Result<BorrowedFd<'_>, Error> {
+        let program = self.programs.get_mut(name).ok_or_else(|| missing(name))?;
+        let descriptor = match program.loaded.take() {
+            Some(descriptor) => descriptor,
+            None => load(name, program, &self.license)?,
+        };
+        let descriptor: &OwnedFd = program.loaded.insert(descriptor);
+        Ok(descriptor.as_fd())
+    }
+}
+
+fn load(name: &str, program: &Program, license: &CString) -> Result<OwnedFd, Error> {
+    let Program { kind, instructions, .. } = program;
+    let loaded = sys::load(*kind, name, instructions, license, &mut []);
+    loaded.map_err(|why| {
+        if tracing::enabled!(tracing::Level::DEBUG) {
+            // The kernel writes a log for who wants it: that takes longer than the check itself.
+            let mut log = vec![0; LOG];
+            _ = sys::load(*kind, name, instructions, license, &mut log);
+            tracing::debug!("{}", String::from_utf8_lossy(&log).trim_end_matches('\0'));
+        }
+        refused(format!("the program {name}"), &why)
+    })
+}
+
+/// What the kernel says of its uprobes (Documentation/ABI/testing/sysfs-bus-event_source-devices-format).
+fn source() -> io::Result<Source> {
+    let device = Path::new("/sys/bus/event_source/devices/uprobe");
+    let read = |name: &str, before: &str| {
+        let text = fs::read_to_string(device.join(name))?;
+        let number = text.trim().strip_prefix(before).and_then(|number| number.parse().ok());
+        number.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
+    };
+    Ok(Source { kind: read("type", "")?, return_bit: read("format/retprobe", "config:")? })
+}
+
+fn c_string(bytes: &[u8]) -> Result<CString, Error> {
+    CString::new(bytes).map_err(|why| refused("a name", &why))
+}
