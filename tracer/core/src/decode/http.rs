@@ -4,6 +4,7 @@
 //! below, and every URL passes [`redact::url`] before it leaves this module.
 
 use httparse::{EMPTY_HEADER, Header};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -48,6 +49,38 @@ pub struct Response {
     pub location: Option<String>,
     /// `text/html; charset=utf-8`.
     pub content_type: Option<String>,
+}
+
+/// What of a path does not stand for itself in a URL (RFC 3986 3.3). A `!`, by which module paths have capitals, does.
+const NOT_IN_PATH: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'#')
+    .add(b'%')
+    .add(b'<')
+    .add(b'>')
+    .add(b'?')
+    .add(b'[')
+    .add(b'\\')
+    .add(b']')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'|')
+    .add(b'}');
+
+/// The URL of a scheme, a host with its port, and a path that is decoded, as a program has them in memory; redacted. None where
+/// this is no URL.
+#[must_use]
+pub fn url_of(scheme: &str, host: &str, path: &str) -> Option<String> {
+    let is_word = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
+    let is_scheme = !scheme.is_empty() && scheme.chars().all(is_word);
+    let is_host = |c: char| c.is_alphanumeric() || "-._~:[]%".contains(c);
+    let slash = if path.is_empty() || path.starts_with('/') { "" } else { "/" };
+    (is_scheme && !host.is_empty() && host.chars().all(is_host)).then(|| {
+        let path = utf8_percent_encode(path, NOT_IN_PATH);
+        redact::url(&format!("{scheme}://{host}{slash}{path}")).into_owned()
+    })
 }
 
 /// Whether the bytes begin HTTP/2 without an upgrade (h2c with prior knowledge, or what is inside

@@ -51,7 +51,7 @@ pub(super) struct Asked {
 impl Asked {
     /// What `pid` asks with this URL.
     pub(super) fn of(scene: &Scene<'_>, pid: Pid, url: Url) -> Asked {
-        let entries = said::entries(scene, pid);
+        let entries = scene.session.proxies_for(pid);
         let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
         let port = url.port_or_known_default().unwrap_or(0);
         let path = match url.query() {
@@ -71,12 +71,12 @@ impl Asked {
             };
             settings::role_of(&facts, settings)
         });
-        let (module, file) = match said::asked_module(&entries, &url) {
+        let (module, file) = match settings::asked_module(&entries, &url) {
             Some((module, file)) => (Some(module), file),
             None => (None, ""),
         };
         let address = host.parse().ok().or_else(|| address_of(scene, pid, &host, port));
-        let why = match said::entry_of(&entries, &url).and_then(|n| entries.get(n)) {
+        let why = match settings::entry_of(&entries, &url).and_then(|n| entries.get(n)) {
             Some(entry) => format!("entry {} of GOPROXY", entry.index),
             None => guess.as_ref().map(|g| g.why.clone()).unwrap_or_default(),
         };
@@ -166,8 +166,8 @@ fn seen(scene: &Scene<'_>, connection: &Connection) -> Option<Refusal> {
         return None;
     }
     let url = Url::parse(&request.url).ok()?;
-    let entries = said::entries(scene, connection.pid);
-    let entry = said::entry_of(&entries, &url).and_then(|n| entries.get(n));
+    let entries = scene.session.proxies_for(connection.pid);
+    let entry = settings::entry_of(&entries, &url).and_then(|n| entries.get(n));
     // A proxy's answer about its /sumdb/ service is a question about what it can do, not about a module.
     if falls_through(entry, response.status) || url.path().contains("/sumdb/") {
         return None;

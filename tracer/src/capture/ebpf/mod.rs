@@ -10,6 +10,7 @@ mod machine;
 mod preflight;
 mod probes;
 mod reader;
+mod requests;
 mod wire;
 
 pub use load::{Error, Loaded, Verified};

@@ -11,8 +11,15 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// The functions that are probed here, of those that can be.
-const WANTED: &[Function] =
-    &[Function::Write, Function::Connect, Function::DialOne, Function::LockFile];
+const WANTED: &[Function] = &[
+    Function::Write,
+    Function::Connect,
+    Function::DialOne,
+    Function::LockFile,
+    Function::RoundTrip,
+    Function::Http1,
+    Function::Http2,
+];
 /// A file larger than this is no go command.
 const LARGEST: u64 = 256 << 20;
 /// Standard error.
