@@ -15,7 +15,7 @@ use gmtrace_tests::fixtures::gmtrace;
 use gmtrace_tests::go::{Finished, Go};
 use gmtrace_tests::recording::Recording;
 use gmtrace_tests::servers::{
-    Access, Fault, HttpServer, Listen, Module, ModuleProxy, Modules, TestCa,
+    Access, Fault, HttpServer, Listen, Module, ModuleProxy, Modules, Response, TestCa,
 };
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
@@ -248,6 +248,38 @@ fn of_200_modules_none_is_missing() -> Result<()> {
     for (by, redirected) in [(By::Plain, true), (By::Tls, true), (By::Http2, false)] {
         let download = Download { go: Go::find()?, modules: modules(200), by, redirected };
         download.is_told_as_it_was_logged()?;
+    }
+    Ok(())
+}
+
+/// A login in GOPROXY, and the signature in the query of where a redirect leads.
+#[test]
+fn no_login_and_no_token_is_kept() -> Result<()> {
+    const SECRETS: [&str; 3] = ["builder-7", "hunter2hunter2", "0123456789abcdef0123"];
+    if !may_load()? {
+        return Ok(());
+    }
+    let [user, password, signature] = SECRETS;
+    let (modules, ca) = (Modules::generated(1, 2_000), TestCa::new()?);
+    for listen in [Listen::loopback(), Listen::loopback().http2()] {
+        let store = listen.clone().tls(ca.tls(&[])?);
+        let store = HttpServer::start(store, ModuleProxy::new(&modules))?;
+        let proxy = HttpServer::start(listen.tls(ca.tls(&[])?), ModuleProxy::new(&modules))?;
+        let zip = "/example.com/m000/@v/v1.0.0.zip";
+        let place = format!("{}{zip}?X-Amz-Signature={signature}&token={signature}", store.url());
+        let leads = Response::text(302, "").header("Location", &place);
+        proxy.faults().on(".zip", Fault::Instead(leads));
+        let login = proxy.url().replace("://", &format!("://{user}:{password}@"));
+        let project = Go::find()?.project()?.requires(&modules)?;
+        let command = project.go(["mod", "download"]).proxy(&login).trust(&ca);
+        let finished = command.traced(["--backend", "ebpf"]).run()?.succeeded()?;
+        assert!(store.wait_for(zip)?.target.contains(signature), "it was asked with its query");
+        let recording = finished.recording.context("no recording")?;
+        let told = told(&Recording::parse(&recording)?)?;
+        assert!(told.iter().any(|request| request.url == format!("{}{zip}", store.url())));
+        for kept in [recording, finished.timeline.context("no timeline")?, finished.stderr] {
+            assert!(!SECRETS.iter().any(|secret| kept.contains(secret)), "{kept}");
+        }
     }
     Ok(())
 }

@@ -358,4 +358,30 @@ mod tests {
             _ = request(&[PREFACE, &block].concat());
         }
     }
+
+    #[test]
+    fn a_url_is_put_together_from_what_a_program_has_in_memory() {
+        let of = |host, path| url_of("https", host, path);
+        let whole = of("[::1]:8443", "/example.com/!m/@v/v1.0.0+x.zip");
+        assert_eq!(whole.as_deref(), Some("https://[::1]:8443/example.com/!m/@v/v1.0.0+x.zip"));
+        // What is decoded would otherwise begin a query or a fragment, or end the line.
+        let odd = of("proxy.example.com", "/a b?c=%d#e\u{1b}\n/\u{e9}");
+        assert_eq!(
+            odd.as_deref(),
+            Some("https://proxy.example.com/a%20b%3Fc=%25d%23e%1B%0A/%C3%A9")
+        );
+        assert_eq!(of("proxy.example.com", "").as_deref(), Some("https://proxy.example.com"));
+        for (scheme, host) in
+            [("", "h"), ("ht tp", "h"), ("http", ""), ("http", "a/b"), ("http", "u:p@h")]
+        {
+            assert_eq!(url_of(scheme, host, "/"), None, "{scheme} {host}");
+        }
+    }
+
+    #[test]
+    fn a_token_in_the_path_of_such_a_url_is_removed() {
+        let token = "ghp_0123456789abcdefghijABCDEFGHIJ012345";
+        let url = url_of("https", "proxy.example.com", &format!("/{token}/x")).unwrap();
+        assert!(!url.contains(token), "{url}");
+    }
 }

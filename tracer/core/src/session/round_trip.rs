@@ -70,6 +70,12 @@ impl RoundTrip {
         matches!(self.status, Some(301 | 302 | 303 | 307 | 308))
     }
 
+    /// Whether redirects led here from another host.
+    fn is_led_elsewhere(&self) -> bool {
+        let host = |url: &str| Url::parse(url).ok()?.host_str().map(str::to_owned);
+        self.led_from.as_ref().is_some_and(|first| host(first) != host(&self.url))
+    }
+
     /// The URLs that may say what it is for: its own, and the one that was asked at first.
     pub fn urls(&self) -> impl Iterator<Item = Url> {
         let all = [Some(&self.url), self.led_from.as_ref()].into_iter().flatten();
@@ -92,12 +98,7 @@ impl Session {
                 self.carried(pid, *goid, carrier);
             }
             What::GoResponse { goid, status, content_length } => {
-                self.no_longer_asked(pid, |goroutine| goroutine == *goid);
-                if let Some(trip) = self.open_round_trip(pid, *goid) {
-                    trip.ended = Some(t);
-                    trip.status = *status;
-                    trip.content_length = *content_length;
-                }
+                self.answered(event, *goid, (*status, *content_length));
             }
             // What was asked stays with its connection: it is what the process ended in.
             What::ProcessExit { .. } | What::ProcessGone | What::Exec(_) => {
@@ -110,7 +111,7 @@ impl Session {
 
     fn request(&mut self, event: &Event, goid: u64, method: &str, url: &str) {
         let pid = event.pid;
-        self.no_longer_asked(pid, |goroutine| goroutine == goid);
+        self.no_longer_asked(pid, goid);
         if let Some(given_up) = self.open_round_trip(pid, goid) {
             given_up.ended = Some(event.t);
         }
@@ -141,18 +142,19 @@ impl Session {
     }
 
     fn carried(&mut self, pid: Pid, goid: u64, carrier: Carrier) {
-        self.no_longer_asked(pid, |goroutine| goroutine == goid);
+        self.no_longer_asked(pid, goid);
         let Some(trip) = self.open_round_trip(pid, goid) else { return };
         trip.on = Some(carrier);
         let trip = trip.clone();
         let entries = self.proxies_for(pid);
         let modules = trip.module(&entries).map(|(module, _)| module).into_iter().collect();
+        let redirected_from = trip.led_from.clone().filter(|_| trip.is_led_elsewhere());
         let awaited = Awaited {
             what: Await::Response,
             goroutine: goid,
             method: Some(trip.method),
             url: Some(trip.url),
-            redirected_from: trip.led_from,
+            redirected_from,
             host: None,
             modules,
         };
@@ -161,14 +163,25 @@ impl Session {
         }
     }
 
+    fn answered(&mut self, event: &Event, goid: u64, answer: (Option<u16>, Option<u64>)) {
+        self.no_longer_asked(event.pid, goid);
+        let Some(trip) = self.open_round_trip(event.pid, goid) else { return };
+        trip.ended = Some(event.t);
+        (trip.status, trip.content_length) = answer;
+        let socket = trip.on.and_then(|on| on.socket).filter(|_| answer.0.is_some());
+        if let Some(connection) = self.open_connection(event.t, event.pid, socket) {
+            connection.received_at = Some(event.t);
+        }
+    }
+
     fn open_round_trip(&mut self, pid: Pid, goid: u64) -> Option<&mut RoundTrip> {
         let mut newest = self.round_trips.iter_mut().rev();
         newest.find(|r| r.pid == pid && r.goid == goid).filter(|r| r.is_open())
     }
 
-    fn no_longer_asked(&mut self, pid: Pid, whose: impl Fn(u64) -> bool) {
+    fn no_longer_asked(&mut self, pid: Pid, goid: u64) {
         for connection in self.connections.iter_mut().filter(|c| c.pid == pid) {
-            connection.asked.retain(|asked| !whose(asked.awaited.goroutine));
+            connection.asked.retain(|asked| asked.awaited.goroutine != goid);
         }
     }
 
@@ -185,3 +198,6 @@ impl Session {
         settings.map(|s| settings::proxies_in_order(&s.env)).unwrap_or_default()
     }
 }
+
+#[cfg(test)]
+mod tests;
