@@ -25,6 +25,14 @@ impl Recording {
     pub fn read(path: &Path) -> Result<Self> {
         let text =
             fs::read_to_string(path).with_context(|| format!("recording {}", path.display()))?;
+        Self::parse(&text)
+    }
+
+    /// A complete recording.
+    ///
+    /// # Errors
+    /// As [`Recording::read`].
+    pub fn parse(text: &str) -> Result<Self> {
         let mut lines = Vec::new();
         for (number, line) in text.lines().enumerate() {
             lines.push(

@@ -82,12 +82,15 @@ impl Names {
             | What::GetaddrinfoEnd { .. } => self.dns(&mut event.what),
             What::TlsClientHello { .. } | What::TlsReply { .. } => self.tls(&mut event.what),
             What::HttpRequest { .. } | What::HttpResponse { .. } => self.http(&mut event.what),
+            What::GoRequest { url, .. } => *url = self.url(url),
             // Numbers, and words of the kernel and of the protocols.
             What::ProcessStart { .. }
             | What::ProcessExit { .. }
             | What::ProcessGone
             | What::ConnectEnd { .. }
             | What::DnsError { .. }
+            | What::GoRequestOn { .. }
+            | What::GoResponse { .. }
             | What::Read { .. }
             | What::Signal { .. }
             | What::Stopped { .. }

@@ -151,6 +151,9 @@ fn every_kind() -> Vec<What> {
             content_type: None,
             location: None,
         },
+        What::GoRequest { goid: u64::MAX, method: text(), url: text() },
+        What::GoRequestOn { goid: 1, socket: None, http2: true, tls: false },
+        What::GoResponse { goid: 1, status: None, content_length: Some(u64::MAX) },
         What::Read { fd, socket, bytes: Some(0), error: None },
         What::LockRequest { fd, path: text(), kind: LockKind::Ofd, mode: LockMode::Shared },
         What::LockEnd { fd, path: text(), result: None, known_by: KnownBy::Sampled },
@@ -219,6 +222,9 @@ fn kind(what: &What) -> u8 {
         What::ProcessGone => 28,
         What::GoWork { .. } => 29,
         What::GoRunning(_) => 30,
+        What::GoRequest { .. } => 32,
+        What::GoRequestOn { .. } => 33,
+        What::GoResponse { .. } => 34,
     }
 }
 
@@ -233,7 +239,7 @@ fn every_kind_survives() {
         assert!(!line.contains('\n'));
         assert_eq!(serde_json::from_str::<Record>(&line).unwrap(), record, "{line}");
     }
-    assert_eq!(kinds.len(), 32);
+    assert_eq!(kinds.len(), 35);
 }
 
 #[test]

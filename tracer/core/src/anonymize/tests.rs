@@ -392,6 +392,21 @@ fn silent_server(s: &Secrets) -> Vec<Record> {
     records
 }
 
+/// The same inside TLS, as a probe tells it.
+fn silent_request(s: &Secrets) -> Vec<Record> {
+    let mut records = connected(s);
+    let url = format!(
+        "https://proxy.{0}.com:8443/{1}/{2}.{0}.com/{1}/!{3}/@v/v1.2.3.zip",
+        s.domain, s.project, s.host, s.module
+    );
+    records.push(event(12, 10, What::GoRequest { goid: 7, method: "GET".into(), url }));
+    let on = What::GoRequestOn { goid: 7, socket: Some(Inode(60)), http2: true, tls: true };
+    records.push(event(12, 10, on));
+    records.push(event(6000, 10, What::Snapshot(Box::new(snapshot(s, false)))));
+    records.push(event(7100, 10, What::Snapshot(Box::new(snapshot(s, false)))));
+    records
+}
+
 fn refused_certificate(s: &Secrets) -> Vec<Record> {
     let mut records = connected(s);
     let name = format!("proxy.{}.com", s.domain);
@@ -438,11 +453,12 @@ fn structure(findings: &[Finding]) -> Vec<impl PartialEq + std::fmt::Debug + use
     findings.iter().map(of).collect()
 }
 
-fn scenarios(s: &Secrets) -> [(&'static str, Vec<Record>); 4] {
+fn scenarios(s: &Secrets) -> [(&'static str, Vec<Record>); 5] {
     [
         ("dns-silent", silent_resolver(s)),
         ("lock-held", held_lock(s)),
         ("http-silent", silent_server(s)),
+        ("http-silent", silent_request(s)),
         ("tls-failed", refused_certificate(s)),
     ]
 }

@@ -4,6 +4,7 @@
 //! below, and every URL passes [`redact::url`] before it leaves this module.
 
 use httparse::{EMPTY_HEADER, Header};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -48,6 +49,38 @@ pub struct Response {
     pub location: Option<String>,
     /// `text/html; charset=utf-8`.
     pub content_type: Option<String>,
+}
+
+/// What of a path does not stand for itself in a URL (RFC 3986 3.3). A `!`, by which module paths have capitals, does.
+const NOT_IN_PATH: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'#')
+    .add(b'%')
+    .add(b'<')
+    .add(b'>')
+    .add(b'?')
+    .add(b'[')
+    .add(b'\\')
+    .add(b']')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'|')
+    .add(b'}');
+
+/// The URL of a scheme, a host with its port, and a path that is decoded, as a program has them in memory; redacted. None where
+/// this is no URL.
+#[must_use]
+pub fn url_of(scheme: &str, host: &str, path: &str) -> Option<String> {
+    let is_word = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
+    let is_scheme = !scheme.is_empty() && scheme.chars().all(is_word);
+    let is_host = |c: char| c.is_alphanumeric() || "-._~:[]%".contains(c);
+    let slash = if path.is_empty() || path.starts_with('/') { "" } else { "/" };
+    (is_scheme && !host.is_empty() && host.chars().all(is_host)).then(|| {
+        let path = utf8_percent_encode(path, NOT_IN_PATH);
+        redact::url(&format!("{scheme}://{host}{slash}{path}")).into_owned()
+    })
 }
 
 /// Whether the bytes begin HTTP/2 without an upgrade (h2c with prior knowledge, or what is inside
@@ -324,5 +357,31 @@ mod tests {
             _ = request(&[PREFACE, &frame(1, flags, &block)].concat());
             _ = request(&[PREFACE, &block].concat());
         }
+    }
+
+    #[test]
+    fn a_url_is_put_together_from_what_a_program_has_in_memory() {
+        let of = |host, path| url_of("https", host, path);
+        let whole = of("[::1]:8443", "/example.com/!m/@v/v1.0.0+x.zip");
+        assert_eq!(whole.as_deref(), Some("https://[::1]:8443/example.com/!m/@v/v1.0.0+x.zip"));
+        // What is decoded would otherwise begin a query or a fragment, or end the line.
+        let odd = of("proxy.example.com", "/a b?c=%d#e\u{1b}\n/\u{e9}");
+        assert_eq!(
+            odd.as_deref(),
+            Some("https://proxy.example.com/a%20b%3Fc=%25d%23e%1B%0A/%C3%A9")
+        );
+        assert_eq!(of("proxy.example.com", "").as_deref(), Some("https://proxy.example.com"));
+        for (scheme, host) in
+            [("", "h"), ("ht tp", "h"), ("http", ""), ("http", "a/b"), ("http", "u:p@h")]
+        {
+            assert_eq!(url_of(scheme, host, "/"), None, "{scheme} {host}");
+        }
+    }
+
+    #[test]
+    fn a_token_in_the_path_of_such_a_url_is_removed() {
+        let token = "ghp_0123456789abcdefghijABCDEFGHIJ012345";
+        let url = url_of("https", "proxy.example.com", &format!("/{token}/x")).unwrap();
+        assert!(!url.contains(token), "{url}");
     }
 }

@@ -58,7 +58,8 @@ fn stalled(
 ) -> Finding {
     let since = group.oldest.last_received().unwrap_or_else(|| group.since());
     let name = group.target.name();
-    let total = zip_in_flight::length(group.oldest);
+    let module = partial.and_then(|p| p.module.as_deref());
+    let total = zip_in_flight::length(scene, group.oldest, module);
     let of = total.map(|t| format!(" of {}", text::bytes(t))).unwrap_or_default();
     let so_far = partial.map_or_else(
         || format!("{} received", text::bytes(group.oldest.bytes_received())),
@@ -75,6 +76,14 @@ fn stalled(
     let made = match partial.and_then(|p| p.module.clone()) {
         Some(module) if group.modules.is_empty() => made.modules(vec![module]),
         _ => made,
+    };
+    let made = match zip_in_flight::answered(scene, group.oldest, module) {
+        Some(trip) => made.evidence(
+            format!("status 200 in answer to {}", trip.url),
+            trip.ended.unwrap_or(since),
+            "http-response",
+        ),
+        None => made,
     };
     let known = partial.is_some() || group.oldest.awaited().is_some();
     let made = match known.then_some(()) {

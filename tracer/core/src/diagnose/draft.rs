@@ -83,11 +83,22 @@ impl<'a, 's> Draft<'a, 's> {
         self
     }
 
-    /// The goroutine that waits, and for what.
-    pub(super) fn goroutine(mut self, goid: u64, waits_for: &str) -> Self {
-        self.finding.blocked.goid = Some(goid);
+    /// The goroutine that waits, and for what, as a snapshot shows it.
+    pub(super) fn goroutine(self, goid: u64, waits_for: &str) -> Self {
         let now = self.scene.now;
-        self.evidence(format!("goroutine {goid} waits for {waits_for}"), now, "snapshot")
+        self.goroutine_by(goid, waits_for, now, "snapshot")
+    }
+
+    /// The same, known from another source, at another time.
+    pub(super) fn goroutine_by(
+        mut self,
+        goid: u64,
+        waits_for: &str,
+        t: Nanos,
+        source: &str,
+    ) -> Self {
+        self.finding.blocked.goid = Some(goid);
+        self.evidence(format!("goroutine {goid} waits for {waits_for}"), t, source)
     }
 
     /// The goroutine that sits in the system call of a thread, where these were read.

@@ -12,7 +12,7 @@ use super::paste;
 use super::said;
 use super::scene::Scene;
 use crate::report::{Finding, Role};
-use crate::settings::{FallsThrough, ProxyEntry, ProxyKind};
+use crate::settings::{self, FallsThrough, ProxyEntry, ProxyKind};
 use crate::units::{Nanos, Pid};
 
 pub(super) fn examine(scene: &Scene<'_>) -> Vec<Finding> {
@@ -21,8 +21,8 @@ pub(super) fn examine(scene: &Scene<'_>) -> Vec<Finding> {
     }
     let mut found: Vec<(usize, Finding)> = Vec::new();
     for (t, pid, line) in scene.session.output.all().filter(|(_, _, line)| is_an_error(line)) {
-        let entries = said::entries(scene, pid);
-        let Some(at) = said::url_in(line).and_then(|url| said::entry_of(&entries, &url)) else {
+        let entries = scene.session.proxies_for(pid);
+        let Some(at) = said::url_in(line).and_then(|url| settings::entry_of(&entries, &url)) else {
             continue;
         };
         if found.iter().all(|(known, _)| *known != at) {

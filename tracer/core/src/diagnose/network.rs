@@ -1,12 +1,12 @@
 //! What the rules about connections share.
 
 use super::draft::Draft;
-use super::said;
 use super::scene::Scene;
 use super::target::Target;
 use crate::report::{Confidence, Finding, Role};
 use crate::session::awaited::{Await, Awaited};
 use crate::session::{Connection, Phase};
+use crate::settings;
 use crate::text;
 use crate::units::{Nanos, Pid};
 
@@ -26,7 +26,7 @@ impl<'a> Group<'a> {
     /// One connection alone.
     pub(super) fn of(scene: &Scene<'a>, connection: &'a Connection) -> Group<'a> {
         let target = Target::of(scene, connection);
-        let modules = connection.awaited().map(|a| a.modules.clone()).unwrap_or_default();
+        let modules = connection.awaited_modules();
         Group { oldest: connection, count: 1, target, modules }
     }
 
@@ -63,9 +63,9 @@ pub(super) fn groups<'a>(scene: &Scene<'a>, phase: Phase) -> Vec<Group<'a>> {
         match same {
             Some(group) => {
                 group.count += 1;
-                for module in connection.awaited().iter().flat_map(|a| &a.modules) {
-                    if !group.modules.contains(module) {
-                        group.modules.push(module.clone());
+                for module in connection.awaited_modules() {
+                    if !group.modules.contains(&module) {
+                        group.modules.push(module);
                     }
                 }
                 // The failure of a run is the newest one; a stall lasts as long as its oldest wait.
@@ -118,9 +118,13 @@ pub(super) fn draft<'a, 's>(
     let made = Draft::new(scene, code, group.oldest.pid, group.since(), summary)
         .connection(group.oldest, &group.target)
         .confidence(confidence(scene, group.oldest));
-    let made = match group.oldest.awaited() {
-        Some(awaited) => made.goroutine(awaited.goroutine, &words(awaited)),
-        None => made,
+    let made = match (group.oldest.shown_by_probe(), group.oldest.awaited()) {
+        (Some(asked), _) => {
+            let awaited = &asked.awaited;
+            made.goroutine_by(awaited.goroutine, &words(awaited), asked.t, "go-request")
+        }
+        (None, Some(awaited)) => made.goroutine(awaited.goroutine, &words(awaited)),
+        (None, None) => made,
     };
     if !group.modules.is_empty() {
         return made.modules(group.modules.clone());
@@ -154,7 +158,7 @@ fn words(awaited: &Awaited) -> String {
 fn asked_module(scene: &Scene<'_>, connection: &Connection) -> Option<String> {
     let request = connection.request.as_ref().filter(|_| connection.bytes_received() == 0)?;
     let url = url::Url::parse(&request.url).ok()?;
-    let (module, _) = said::asked_module(&said::entries(scene, connection.pid), &url)?;
+    let (module, _) = settings::asked_module(&scene.session.proxies_for(connection.pid), &url)?;
     module.contains('@').then_some(module)
 }
 

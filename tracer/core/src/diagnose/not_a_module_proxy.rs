@@ -89,7 +89,7 @@ pub(super) fn asked_somebody(scene: &Scene<'_>, pid: Pid) -> bool {
 }
 
 fn only_proxy(scene: &Scene<'_>, pid: Pid) -> Option<Url> {
-    let entries = said::entries(scene, pid);
+    let entries = scene.session.proxies_for(pid);
     let mut proxies = entries.iter().filter(|e| matches!(e.kind, ProxyKind::Url { .. }));
     let first = proxies.next().filter(|_| proxies.next().is_none())?;
     Url::parse(&first.text).or_else(|_| Url::parse(&format!("https://{}", first.text))).ok()

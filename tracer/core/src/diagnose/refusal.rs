@@ -5,7 +5,7 @@ use super::scene::Scene;
 use super::target::Target;
 use crate::event::ProcessRole;
 use crate::report::{Peer, Role};
-use crate::session::Connection;
+use crate::session::{Connection, RoundTrip};
 use crate::settings::{self, FallsThrough, ProxyEntry};
 use crate::text;
 use crate::units::{Nanos, Pid};
@@ -51,7 +51,7 @@ pub(super) struct Asked {
 impl Asked {
     /// What `pid` asks with this URL.
     pub(super) fn of(scene: &Scene<'_>, pid: Pid, url: Url) -> Asked {
-        let entries = said::entries(scene, pid);
+        let entries = scene.session.proxies_for(pid);
         let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
         let port = url.port_or_known_default().unwrap_or(0);
         let path = match url.query() {
@@ -71,12 +71,12 @@ impl Asked {
             };
             settings::role_of(&facts, settings)
         });
-        let (module, file) = match said::asked_module(&entries, &url) {
+        let (module, file) = match settings::asked_module(&entries, &url) {
             Some((module, file)) => (Some(module), file),
             None => (None, ""),
         };
         let address = host.parse().ok().or_else(|| address_of(scene, pid, &host, port));
-        let why = match said::entry_of(&entries, &url).and_then(|n| entries.get(n)) {
+        let why = match settings::entry_of(&entries, &url).and_then(|n| entries.get(n)) {
             Some(entry) => format!("entry {} of GOPROXY", entry.index),
             None => guess.as_ref().map(|g| g.why.clone()).unwrap_or_default(),
         };
@@ -139,7 +139,9 @@ pub(super) fn refusals(scene: &Scene<'_>) -> Vec<Refusal> {
     if !spoken.is_empty() {
         return spoken;
     }
-    scene.session.connections.iter().filter_map(|c| seen(scene, c)).collect()
+    let answered = scene.session.round_trips.iter().filter_map(|trip| answered(scene, trip));
+    let plain = scene.session.connections.iter().filter_map(|c| seen(scene, c));
+    answered.chain(plain).collect()
 }
 
 /// `go: M@V: reading URL: 429 Too Many Requests`, then the server's reason (cmd/go/internal/web.HTTPError).
@@ -159,33 +161,82 @@ fn spoken(scene: &Scene<'_>, line: &said::Line<'_>) -> Option<Refusal> {
     })
 }
 
+/// A request of which a probe told the status.
+fn answered(scene: &Scene<'_>, trip: &RoundTrip) -> Option<Refusal> {
+    let status = trip.status.filter(|status| is_refusal(*status))?;
+    let socket = trip.on.and_then(|on| on.socket);
+    let over = |c: &&Connection| c.pid == trip.pid && socket.is_some() && c.socket == socket;
+    let connection = scene.session.connections.iter().rev().find(over);
+    // Where redirects led here, it is the answer of the entry that was asked first.
+    let asked = trip.urls().last()?;
+    let refusal = refused(scene, trip.pid, connection, (trip.ended?, status), &asked, &trip.url)?;
+    (!is_a_guess(scene, trip, status)).then_some(refusal)
+}
+
+/// Which part of an import path is the module, go finds out by asking for each (modload.queryPrefixModules): those that do not exist
+/// are no failure where one does.
+fn is_a_guess(scene: &Scene<'_>, trip: &RoundTrip, status: u16) -> bool {
+    let entries = scene.session.proxies_for(trip.pid);
+    let path = |trip: &RoundTrip| {
+        let (module, _) = trip.module(&entries)?;
+        Some(module.split('@').next().unwrap_or_default().to_owned())
+    };
+    let Some(asked) = path(trip) else { return false };
+    let is_part = |whole: &str, part: &str| {
+        whole.strip_prefix(part).is_some_and(|rest| rest.starts_with('/'))
+    };
+    let found = scene.session.round_trips.iter().filter(|other| {
+        other.pid == trip.pid && other.status.is_some_and(|status| (200..300).contains(&status))
+    });
+    let mut found = found.filter_map(path);
+    matches!(status, 404 | 410)
+        && found.any(|other| is_part(&asked, &other) || is_part(&other, &asked))
+}
+
+/// A plain answer, of a program whose requests no probe tells.
 fn seen(scene: &Scene<'_>, connection: &Connection) -> Option<Refusal> {
     let response = connection.response.as_ref().filter(|r| is_refusal(r.status))?;
     let request = connection.request.as_ref().filter(|r| r.method != "CONNECT")?;
-    if !scene.is_go(connection.pid) {
+    let mut told =
+        connection.socket.map(|socket| scene.session.round_trips_on(connection.pid, socket));
+    if told.as_mut().is_some_and(|told| told.next().is_some()) {
         return None;
     }
     let url = Url::parse(&request.url).ok()?;
-    let entries = said::entries(scene, connection.pid);
-    let entry = said::entry_of(&entries, &url).and_then(|n| entries.get(n));
-    // A proxy's answer about its /sumdb/ service is a question about what it can do, not about a module.
-    if falls_through(entry, response.status) || url.path().contains("/sumdb/") {
+    let answer = (response.t, response.status);
+    refused(scene, connection.pid, Some(connection), answer, &url, &request.url)
+}
+
+/// The answer of `url`, where `asked` is what go had asked for, unless it leads on.
+fn refused(
+    scene: &Scene<'_>,
+    pid: Pid,
+    connection: Option<&Connection>,
+    (t, status): (Nanos, u16),
+    asked: &Url,
+    url: &str,
+) -> Option<Refusal> {
+    if !scene.is_go(pid) {
         return None;
     }
-    let mut asked = Asked::of(scene, connection.pid, url);
-    asked.role = asked.role.or(Target::of(scene, connection).role);
-    asked.address = Some(connection.peer.ip());
+    let entries = scene.session.proxies_for(pid);
+    let entry = settings::entry_of(&entries, asked).and_then(|n| entries.get(n));
+    // A proxy's answer about its /sumdb/ service is a question about what it can do, not about a module.
+    if falls_through(entry, status) || asked.path().contains("/sumdb/") {
+        return None;
+    }
+    let mut known = Asked::of(scene, pid, Url::parse(url).ok()?);
+    if let Some(connection) = connection {
+        known.role = known.role.or(Target::of(scene, connection).role);
+        known.address = Some(connection.peer.ip());
+    }
+    if let (None, Some((module, file))) = (&known.module, settings::asked_module(&entries, asked)) {
+        (known.module, known.file) = (Some(module), file);
+    }
     // Of an origin or a repository only the command itself knows whether the answer ended anything.
-    asked.module.as_ref()?;
-    Some(Refusal {
-        t: response.t,
-        pid: connection.pid,
-        asked,
-        status: response.status,
-        said: format!("status {}", response.status),
-        reason: None,
-        line: None,
-    })
+    known.module.as_ref()?;
+    let said = format!("status {status}");
+    Some(Refusal { t, pid, asked: known, status, said, reason: None, line: None })
 }
 
 /// 407 is a web proxy's (`tunnel-auth`), 304 and redirects are no refusals.

@@ -3,7 +3,7 @@
 
 use super::scene::Scene;
 use crate::event::DescriptorTarget;
-use crate::session::{Connection, Phase};
+use crate::session::{Connection, Phase, RoundTrip};
 use crate::units::Nanos;
 
 /// A zip that has begun to arrive.
@@ -50,11 +50,38 @@ fn begun(scene: &Scene<'_>, connection: &Connection) -> Option<Partial> {
     begun.next().is_none().then_some(first)
 }
 
-/// The length of a zip where it was the first answer on its connection, and not inside TLS.
-pub(super) fn length(connection: &Connection) -> Option<u64> {
+/// The length of the zip of `module` that comes by this connection, where its answer was told by a probe, or was the first one there
+/// and not inside TLS.
+pub(super) fn length(
+    scene: &Scene<'_>,
+    connection: &Connection,
+    module: Option<&str>,
+) -> Option<u64> {
+    if let Some(trip) = answered(scene, connection, module) {
+        return trip.content_length;
+    }
     let asked = connection.request.as_ref()?;
     let response = connection.response.as_ref()?;
     response.content_length.filter(|_| asked.url.ends_with(".zip"))
+}
+
+/// The request whose body comes by this connection, as a probe told: of HTTP/2 that for the zip of `module`, of HTTP/1 the last one.
+pub(super) fn answered<'a>(
+    scene: &Scene<'a>,
+    connection: &Connection,
+    module: Option<&str>,
+) -> Option<&'a RoundTrip> {
+    let entries = scene.session.proxies_for(connection.pid);
+    let is_of = |trip: &RoundTrip, module: &str| {
+        let asked = trip.module(&entries).map(|(module, _)| module);
+        asked.as_deref() == Some(module) && trip.urls().any(|url| url.path().ends_with(".zip"))
+    };
+    let is_it = |trip: &&RoundTrip| match module {
+        Some(module) => is_of(trip, module),
+        None => trip.on.is_some_and(|on| !on.http2),
+    };
+    let carried = scene.session.round_trips_on(connection.pid, connection.socket?);
+    carried.filter(is_it).last().filter(|trip| trip.status == Some(200))
 }
 
 /// Whether all that came on a TLS connection fits its handshake: at most a certificate chain, within a few round trips of the

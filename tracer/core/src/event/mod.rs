@@ -305,6 +305,37 @@ pub enum What {
         /// Location, redacted.
         location: Option<String>,
     },
+    /// A goroutine began a request of HTTP, before there is a connection for it. A redirect leads to another request. Seen by a probe on
+    /// net/http, inside TLS too.
+    GoRequest {
+        /// The goroutine. It has one request at a time.
+        goid: u64,
+        /// `GET`, ...
+        method: String,
+        /// Redacted, and without its query; what is longer than is kept ends with `...`.
+        url: String,
+    },
+    /// The request of a goroutine goes to a connection. It may come again, for another one, where the first was just closed.
+    GoRequestOn {
+        /// The goroutine.
+        goid: u64,
+        /// The connection, where it is known.
+        socket: Option<Inode>,
+        /// Whether HTTP/2 is spoken there; otherwise HTTP/1.
+        http2: bool,
+        /// Whether it is inside TLS.
+        tls: bool,
+    },
+    /// The request of a goroutine is answered, up to the header, or has failed.
+    GoResponse {
+        /// The goroutine.
+        goid: u64,
+        /// The status; none where there was no answer.
+        status: Option<u16>,
+        /// Content-Length, where there is one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        content_length: Option<u64>,
+    },
     /// A read(2) on a socket, seen with `--exact-reads`, in a window, or by an event backend.
     Read {
         /// The descriptor.

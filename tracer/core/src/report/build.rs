@@ -1,5 +1,6 @@
 //! From the model to the report.
 
+use super::requests::Requests;
 use super::*;
 use crate::event::Record;
 use crate::session::{Connection, LockWait, Lookup, Phase, Process, Session};
@@ -23,6 +24,7 @@ pub fn report(watch: &Watch, frame: &Frame) -> Report {
     let findings = watch.findings();
     let now = frame.now.max(session.now);
     let verdict = verdict(watch, &findings);
+    let requests = Requests::of(session);
     Report {
         schema: TIMELINE_SCHEMA.to_owned(),
         complete: session.is_over(),
@@ -33,12 +35,12 @@ pub fn report(watch: &Watch, frame: &Frame) -> Report {
         command: command(session, frame, now),
         go: go(session),
         processes: processes(session),
-        spans: spans(session),
-        modules: modules(session, &findings),
-        hosts: hosts(session),
+        spans: spans(session, &requests),
+        modules: modules(session, &requests, &findings),
+        hosts: hosts(session, &requests),
         stalls: watch.stalls(),
         verdict,
-        totals: totals(session, frame),
+        totals: totals(session, &requests, frame),
         losses: session.losses.clone(),
         notes: session.notes.clone(),
         findings,
@@ -130,13 +132,14 @@ fn processes(session: &Session) -> Vec<ProcessRow> {
 }
 
 /// Spans in the order of their beginning, each below the process it happened in.
-fn spans(session: &Session) -> Vec<Span> {
+fn spans(session: &Session, requests: &Requests<'_>) -> Vec<Span> {
     let mut spans: Vec<Span> = Vec::new();
     spans.extend(all_processes(session).map(process_span));
     let lookups = session.lookups.iter().chain(found(session, &session.found_lookups));
     spans.extend(lookups.flat_map(lookup_spans));
     let own = session.connections.iter().filter(|c| !c.is_dns());
-    spans.extend(own.flat_map(|c| connection_spans(session, c)));
+    spans.extend(own.flat_map(|c| connection_spans(session, requests, c)));
+    spans.extend(requests.spans(session));
     spans.extend(found(session, &session.found_connections).iter().map(|c| found_span(session, c)));
     let locks = session.locks.iter().chain(found(session, &session.found_locks));
     spans.extend(locks.map(lock_span));
@@ -277,7 +280,7 @@ fn lookup_spans(lookup: &Lookup) -> Vec<Span> {
         .collect()
 }
 
-fn connection_spans(session: &Session, c: &Connection) -> Vec<Span> {
+fn connection_spans(session: &Session, requests: &Requests<'_>, c: &Connection) -> Vec<Span> {
     let host = c.asked_host().or_else(|| session.names_of(c.peer.ip()).last().cloned());
     let name = host.unwrap_or_else(|| c.peer.ip().to_string());
     let describe = |made: Span| {
@@ -321,7 +324,7 @@ fn connection_spans(session: &Session, c: &Connection) -> Vec<Span> {
             None => tls,
         });
     }
-    if let Some(request) = &c.request {
+    if let Some(request) = c.request.as_ref().filter(|_| !requests.tell_of(c)) {
         let end = c.response.as_ref().map(|r| r.t).or(c.closed);
         let mut http = describe(span(
             SpanType::Http,
@@ -362,8 +365,8 @@ fn lock_span(lock: &LockWait) -> Span {
     }
 }
 
-/// Modules whose locks were asked for, that goroutines worked on, or that a finding names.
-fn modules(session: &Session, findings: &[Finding]) -> Vec<ModuleRow> {
+/// Modules whose locks were asked for, that goroutines worked on, that were requested, or that a finding names.
+fn modules(session: &Session, requests: &Requests<'_>, findings: &[Finding]) -> Vec<ModuleRow> {
     let mut rows: Vec<ModuleRow> = Vec::new();
     for lock in &session.locks {
         let cache = session.settings_for(lock.pid).and_then(|s| s.env.get("GOMODCACHE"));
@@ -394,6 +397,7 @@ fn modules(session: &Session, findings: &[Finding]) -> Vec<ModuleRow> {
             }),
         }
     }
+    requests.in_modules(session, &mut rows);
     for module in findings.iter().flat_map(|f| &f.modules) {
         let Some((path, version)) = module.split_once('@') else { continue };
         if !rows.iter().any(|r| r.path == path && r.version == version) {
@@ -433,7 +437,7 @@ fn add_module(
     }
 }
 
-fn hosts(session: &Session) -> Vec<HostRow> {
+fn hosts(session: &Session, requests: &Requests<'_>) -> Vec<HostRow> {
     let mut judged = std::collections::HashSet::new();
     let mut rows: Vec<HostRow> = Vec::new();
     let mut times: BTreeMap<String, Vec<u64>> = BTreeMap::new();
@@ -455,8 +459,8 @@ fn hosts(session: &Session) -> Vec<HostRow> {
         row.connections += 1;
         row.bytes += c.bytes_received();
         row.failures += u64::from(c.failure().is_some() || c.phase() == Phase::DeadPath);
-        if c.request.is_some() && !c.is_tunnel() {
-            *row.requests.get_or_insert(0) += 1;
+        if requests.over(c) > 0 {
+            *row.requests.get_or_insert(0) += requests.over(c);
         }
         // Once a host: to judge is dear, and there may be thousands of connections.
         if judged.insert(at) {
@@ -466,6 +470,11 @@ fn hosts(session: &Session) -> Vec<HostRow> {
         let decided = c.decided.as_ref().filter(|(t, _)| c.failure().is_none() && *t > c.since);
         if let Some((t, _)) = decided {
             times.entry(host).or_default().push(t.since(c.since).0);
+        }
+    }
+    for host in requests.without_connection() {
+        if let Some(row) = rows.iter_mut().find(|row| row.host == host) {
+            *row.requests.get_or_insert(0) += 1;
         }
     }
     for row in &mut rows {
@@ -478,12 +487,12 @@ fn hosts(session: &Session) -> Vec<HostRow> {
     rows
 }
 
-fn totals(session: &Session, frame: &Frame) -> Totals {
+fn totals(session: &Session, requests: &Requests<'_>, frame: &Frame) -> Totals {
     let open: u64 =
         session.connections.iter().filter(|c| !c.exact).map(Connection::bytes_received).sum();
     Totals {
         modules: session.modules_locked.len() as u64,
-        requests: session.connections.iter().filter(|c| c.request.is_some()).count() as u64,
+        requests: requests.total(session),
         bytes: session.bytes_closed + open,
         lookups: session.lookups.len() as u64,
         locks: session.locks_taken,

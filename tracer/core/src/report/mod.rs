@@ -15,6 +15,7 @@ pub mod palette;
 pub mod perfetto;
 pub mod ps;
 mod ranking;
+mod requests;
 pub mod schema;
 pub mod text;
 mod work;
@@ -255,7 +256,7 @@ pub struct HostRow {
     pub role: Option<Role>,
     /// Connections made.
     pub connections: u64,
-    /// Requests seen; null where TLS hides them.
+    /// Requests seen; null where none was, as where TLS hides them.
     pub requests: Option<u64>,
     /// Bytes received.
     pub bytes: u64,

@@ -1,7 +1,7 @@
 //! Connections, from the call to connect(2) to their last counters.
 
 use super::awaited::{self, Await, Awaited, Known};
-use super::{Bodies, Lookup, Session};
+use super::{Asked, Bodies, Lookup, Session};
 use crate::decode::sockaddr::Address;
 use crate::event::{
     DescriptorTarget, Event, Sample, Snapshot, TcpInfo, TcpSample, TlsReply, Transport, What,
@@ -51,6 +51,8 @@ pub struct Connection {
     pub bodies: Bodies,
     /// What its process's goroutines waited for on it when they were last read.
     pub known: Option<Known>,
+    /// The requests of Go programs on it that are not answered, oldest first.
+    pub asked: Vec<Asked>,
     /// The bytes received when a snapshot showed that no thread waited for it.
     pub left_alone: Option<u64>,
     /// Whether the last counters are exact (from the kernel's destroy message) or sampled.
@@ -213,8 +215,36 @@ impl Connection {
         if asked_last(info) { Phase::Response } else { Phase::Receiving }
     }
 
-    /// What goroutines wait for on it, where they were read and nothing but PINGs has come since.
+    /// What goroutines wait for on it: the oldest of its requests that is not answered; or what a reading of them showed, which
+    /// says more of the same.
     pub fn awaited(&self) -> Option<&Awaited> {
+        match (self.read_awaited(), self.asked.first()) {
+            (Some(read), Some(_)) if read.what == Await::Response => Some(read),
+            (_, Some(asked)) => Some(&asked.awaited),
+            (read, None) => read,
+        }
+    }
+
+    /// The request that a probe showed, where that is what goroutines are known to wait for.
+    pub fn shown_by_probe(&self) -> Option<&Asked> {
+        let asked = self.asked.first()?;
+        self.awaited().filter(|awaited| **awaited == asked.awaited).map(|_| asked)
+    }
+
+    /// What it is waited on for: `path@version`, or the path where the version is not known.
+    pub fn awaited_modules(&self) -> Vec<String> {
+        let Some(awaited) = self.awaited() else { return Vec::new() };
+        let mut modules = awaited.modules.clone();
+        for module in self.asked.iter().flat_map(|asked| &asked.awaited.modules) {
+            if !modules.contains(module) {
+                modules.push(module.clone());
+            }
+        }
+        modules
+    }
+
+    /// What goroutines wait for on it, where they were read and nothing but PINGs has come since.
+    fn read_awaited(&self) -> Option<&Awaited> {
         let known = self.known.as_ref()?;
         let words = self.before_pings.map_or(self.bytes_received(), |(_, i)| i.bytes_received);
         (words..=self.bytes_received()).contains(&known.received).then_some(&known.awaited)
@@ -260,7 +290,12 @@ impl Connection {
                 self.hello.as_ref().map(|h| h.t).or(decided).unwrap_or(self.since)
             }
             Phase::Response | Phase::DeadPath | Phase::Handshake => {
-                sent.or(self.request.as_ref().map(|r| r.t)).or(decided).unwrap_or(self.since)
+                let asked = self.asked.first().map(|asked| asked.t);
+                asked
+                    .or(sent)
+                    .or(self.request.as_ref().map(|r| r.t))
+                    .or(decided)
+                    .unwrap_or(self.since)
             }
             Phase::Receiving => {
                 self.last_received().or(self.received_at).or(decided).unwrap_or(self.since)
@@ -432,6 +467,7 @@ impl Session {
             bodies: Bodies::default(),
             known: None,
             left_alone: None,
+            asked: Vec::new(),
             exact: false,
         });
     }
@@ -452,7 +488,7 @@ impl Session {
         }
     }
 
-    fn open_connection(
+    pub(super) fn open_connection(
         &mut self,
         t: Nanos,
         pid: Pid,

@@ -116,6 +116,7 @@ fn connection(t: Nanos, process: &ProcessState, fd: Fd, socket: &Socket) -> Opti
         known: None,
         left_alone: None,
         bodies: super::Bodies::default(),
+        asked: Vec::new(),
     })
 }
 

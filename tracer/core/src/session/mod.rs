@@ -11,6 +11,7 @@ mod lookup;
 mod movement;
 mod output;
 mod process;
+mod round_trip;
 mod spin;
 mod traffic;
 mod work;
@@ -22,6 +23,7 @@ pub use lookup::{Lookup, Question};
 pub use movement::{CPU_SHARE_THAT_MOVES, Movement, OLD_WAIT, WRITTEN_THAT_MOVES};
 pub use output::OutputTail;
 pub use process::Process;
+pub use round_trip::{Asked, Carrier, RoundTrip};
 pub use spin::{RECURRENCES, Spin, Spinner};
 pub use work::Work;
 
@@ -60,6 +62,8 @@ pub struct Session {
     pub found_locks: Vec<LockWait>,
     /// Look-ups that only the newest snapshot shows, by their sockets; whose names are not known.
     pub found_lookups: Vec<Lookup>,
+    /// Requests of Go programs, oldest first.
+    pub round_trips: Vec<RoundTrip>,
     /// Look-ups, oldest first.
     pub lookups: Vec<Lookup>,
     /// Lock requests, oldest first.
@@ -111,6 +115,7 @@ impl Session {
             found_connections: Vec::new(),
             found_locks: Vec::new(),
             found_lookups: Vec::new(),
+            round_trips: Vec::new(),
             lookups: Vec::new(),
             locks: Vec::new(),
             work: Vec::new(),
@@ -155,6 +160,7 @@ impl Session {
         movement::note(self, event);
         self.apply_process(event);
         self.apply_connection(event);
+        self.apply_round_trip(event);
         self.apply_lookup(event);
         self.apply_lock(event);
         self.apply_work(event);
@@ -227,6 +233,7 @@ impl Session {
         let mut dropped = 0;
         dropped += drop_closed(&mut self.ended, |_| true);
         dropped += drop_closed(&mut self.connections, |c| c.closed.is_some());
+        dropped += drop_closed(&mut self.round_trips, |r| !r.is_open());
         dropped += drop_closed(&mut self.lookups, Lookup::is_over);
         dropped += drop_closed(&mut self.locks, |l| l.ended.is_some());
         dropped += drop_closed(&mut self.work, |w| !w.open);

@@ -214,6 +214,7 @@ fn event_moves(session: &Session, event: &Event) -> bool {
             result == "ok" && is_tcp(session, event.pid, *socket)
         }
         What::DnsAnswer { .. } | What::HttpResponse { .. } => true,
+        What::GoResponse { status, .. } => status.is_some(),
         What::TlsReply { reply, .. } => !matches!(reply, TlsReply::Closed(_)),
         What::Read { bytes, .. } => bytes.is_some_and(|b| b > 0),
         What::LockEnd { result, .. } => result.as_deref().is_none_or(|r| r == "ok"),

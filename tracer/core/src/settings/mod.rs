@@ -1,6 +1,7 @@
 //! The settings of a go command, computed as cmd/go computes them, and what they say about a connection, a lock or a
 //! command that did nothing. Pure: `gmtrace` reads the files, this module knows what they mean.
 
+mod asked;
 mod cachepath;
 mod command;
 mod glob;
@@ -12,6 +13,7 @@ mod resolver;
 mod role;
 mod webproxy;
 
+pub use asked::{asked_module, entry_of};
 pub use cachepath::{
     CachePath, CachePathKind, ProxyRequest, ProxyRequestKind, escape_path, module_of_lock_path,
     partial_note, proxy_request, unescape_path,

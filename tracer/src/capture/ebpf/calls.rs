@@ -3,7 +3,7 @@
 use super::probes::GoPoint;
 use gmtrace_abi::golang::{Got, TEXT, UNREADABLE};
 use gmtrace_core::golang::probes::{Function, Kind, What};
-use gmtrace_core::units::Pid;
+use gmtrace_core::units::{Fd, Pid};
 use std::borrow::Cow;
 use std::collections::HashMap;
 
@@ -18,7 +18,12 @@ pub enum Value {
     /// A number.
     Number(u64),
     /// A text; what is longer than is kept is cut off.
-    Text(Vec<u8>),
+    Text {
+        /// What is kept.
+        bytes: Vec<u8>,
+        /// Whether there was more.
+        cut: bool,
+    },
 }
 
 /// The values of one probe. Those that could not be read are not among them.
@@ -35,7 +40,8 @@ impl Values {
             let value = match kind {
                 Kind::Text | Kind::Name => {
                     let kept = usize::try_from(got.second).ok()?;
-                    Value::Text(texts.get(index)?.get(..kept)?.to_vec())
+                    let bytes = texts.get(index)?.get(..kept)?.to_vec();
+                    Value::Text { cut: got.word > got.second, bytes }
                 }
                 _ => Value::Number(got.word),
             };
@@ -52,14 +58,14 @@ impl Values {
     pub fn number(&self, what: What) -> Option<u64> {
         match self.get(what)? {
             Value::Number(number) => Some(*number),
-            Value::Text(_) => None,
+            Value::Text { .. } => None,
         }
     }
 
     /// The bytes of a text.
     pub fn bytes(&self, what: What) -> Option<&[u8]> {
         match self.get(what)? {
-            Value::Text(bytes) => Some(bytes),
+            Value::Text { bytes, .. } => Some(bytes),
             Value::Number(_) => None,
         }
     }
@@ -67,6 +73,18 @@ impl Values {
     /// A text.
     pub fn text(&self, what: What) -> Option<Cow<'_, str>> {
         self.bytes(what).map(String::from_utf8_lossy)
+    }
+
+    /// Whether a text was longer than what is kept of it.
+    pub fn is_cut(&self, what: What) -> bool {
+        matches!(self.get(what), Some(Value::Text { cut: true, .. }))
+    }
+
+    /// A descriptor, where the two ways to it lead to the same.
+    pub fn descriptor(&self, what: What, again: What) -> Option<Fd> {
+        let number = self.number(what)?;
+        let is_one = self.number(again) == Some(number);
+        i32::try_from(number).ok().filter(|_| is_one).map(Fd)
     }
 
     /// The errno of a call that failed in this operation.

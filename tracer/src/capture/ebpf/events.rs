@@ -2,6 +2,7 @@
 
 use super::calls::{Calls, Open, Values};
 use super::probes::GoPoints;
+use super::requests;
 use super::wire::Record;
 use crate::capture::clock::Clock;
 use crate::capture::messages;
@@ -53,8 +54,8 @@ pub struct Translator {
     calls: Calls,
     /// What each process has begun to say on standard error.
     said: HashMap<Pid, Said>,
-    /// When a connection attempt of a thread was last told of, by process and descriptor.
-    attempts: HashMap<(Pid, Fd), u64>,
+    /// When a connection attempt was last told of, and its socket, by process and descriptor.
+    attempts: HashMap<(Pid, Fd), (u64, Inode)>,
     /// Locks that are waited for: the thread, the file's device and inode, and its number among the pending ones.
     waiting: HashMap<Tid, ((u32, u64), u64)>,
     locks: PendingLocks,
@@ -221,6 +222,7 @@ impl Translator {
         let goroutine = (pid(head.pid), goid);
         if kind == Some(Kind::GoEntry) {
             let values = Values::read(&point.entry, values, texts);
+            self.request(head, goroutine, point.function, &values);
             return self.calls.begins(goroutine, which, head.t, point, values);
         }
         let values = Values::read(&point.at_return, values, texts);
@@ -228,8 +230,38 @@ impl Translator {
         match call.function {
             Function::Connect => self.go_connected(head, goroutine, &call, &values),
             Function::LockFile => self.go_locked(head, &call, &values),
+            Function::RoundTrip => self.tell(head, requests::response(goid, &values)),
             _ => {}
         }
+    }
+
+    /// A request begins, or goes to its connection.
+    fn request(
+        &mut self,
+        head: &Head,
+        (pid, goid): (Pid, u64),
+        function: Function,
+        values: &Values,
+    ) {
+        match function {
+            Function::RoundTrip => self.tell_some(head, requests::request(goid, values)),
+            Function::Http1 | Function::Http2 => {
+                let (fd, tls) = requests::connection(values);
+                let socket = fd.and_then(|fd| self.socket(pid, fd));
+                let http2 = function == Function::Http2;
+                self.tell(head, What::GoRequestOn { goid, socket, http2, tls });
+            }
+            _ => {}
+        }
+    }
+
+    /// The socket that a descriptor is of: the one that was connected by it last. Where that was not seen, the one that it is now.
+    fn socket(&self, pid: Pid, fd: Fd) -> Option<Inode> {
+        let connected = self.attempts.get(&(pid, fd)).map(|(_, socket)| *socket);
+        connected.or_else(|| {
+            let link = target(u32::try_from(pid.0).ok()?, fd)?;
+            link.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok().map(Inode)
+        })
     }
 
     /// An attempt that failed before the kernel began it: there is no route.
@@ -237,7 +269,7 @@ impl Translator {
         let Some(errno) = values.errno(&["connect"]) else { return };
         let descriptor = call.values.number(Meaning::Descriptor);
         let Some(fd) = descriptor.and_then(|fd| i32::try_from(fd).ok()).map(Fd) else { return };
-        let begun = self.attempts.get(&(goroutine.0, fd)).is_some_and(|t| *t >= call.since);
+        let begun = self.attempts.get(&(goroutine.0, fd)).is_some_and(|(t, _)| *t >= call.since);
         let Some(dial) = self.calls.inside(goroutine, Function::DialOne).filter(|_| !begun) else {
             return;
         };
@@ -314,7 +346,7 @@ impl Translator {
         let Some((local, peer)) = addresses(ends) else { return };
         let (socket, fd) = (Inode(ends.inode), Fd(ends.fd));
         if !ended {
-            self.attempts.insert((pid(head.pid), fd), head.t);
+            self.attempts.insert((pid(head.pid), fd), (head.t, socket));
             if self.streams.len() >= REMEMBERED {
                 self.streams.clear();
             }

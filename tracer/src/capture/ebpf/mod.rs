@@ -11,6 +11,7 @@ mod preflight;
 mod probes;
 mod programs;
 mod reader;
+mod requests;
 mod sys;
 mod wire;
 

@@ -13,26 +13,20 @@ use std::path::Path;
 
 /// The functions that are probed here, of those that can be: what `events` makes something of.
 const WANTED: &[Function] = &[
-    Function::LookUp,
-    Function::Exchange,
-    Function::DialOne,
+    Function::Write,
     Function::Connect,
-    Function::Handshake,
+    Function::DialOne,
+    Function::LockFile,
     Function::RoundTrip,
     Function::Http1,
     Function::Http2,
-    Function::Get,
-    Function::LockVersion,
-    Function::Start,
-    Function::SelectToolchain,
-    Function::Write,
-    Function::LockFile,
 ];
 /// Those of them that are probed where each probe takes the kernel a while to take away.
 const FEW: &[Function] =
     &[Function::Write, Function::Connect, Function::DialOne, Function::LockFile];
 /// What is not seen where only these are.
-pub(super) const WITHOUT_MANY: &str = "requests, look-ups and handshakes inside Go programs: the kernel takes so many probes since 6.6";
+pub(super) const WITHOUT_MANY: &str =
+    "requests inside Go programs: the kernel takes so many probes since 6.6";
 /// A file larger than this is no go command.
 const LARGEST: u64 = 256 << 20;
 /// Standard error.

@@ -7,6 +7,7 @@ mod local;
 mod network;
 mod nothing;
 mod refusals;
+mod requests;
 mod waiting;
 
 use super::{Moment, diagnose};
