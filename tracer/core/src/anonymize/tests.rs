@@ -453,7 +453,7 @@ fn structure(findings: &[Finding]) -> Vec<impl PartialEq + std::fmt::Debug + use
     findings.iter().map(of).collect()
 }
 
-fn scenarios(s: &Secrets) -> [(&'static str, Vec<Record>); 4] {
+fn scenarios(s: &Secrets) -> [(&'static str, Vec<Record>); 5] {
     [
         ("dns-silent", silent_resolver(s)),
         ("lock-held", held_lock(s)),
