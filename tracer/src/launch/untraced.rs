@@ -125,10 +125,10 @@ impl Waiter {
     }
 
     fn ended(&mut self, ending: Ending, cpu_ns: u64) {
+        self.teller.tell(Change::Ended(ending));
         // What was written before comes before. Taking probes out takes the kernel a while: that is for when the front is gone.
         self.probes = self.reader.take().and_then(Reader::finish);
         self.tell(What::ProcessExit { exit: ending.into(), cpu_ns });
-        self.teller.tell(Change::Ended(ending));
     }
 
     fn tell(&self, what: What) {
