@@ -5,15 +5,17 @@
 //! goroutine's stack, which a copy of the stack does not change.
 
 use aya_ebpf::EbpfContext as _;
+use aya_ebpf::cty::c_void;
 use aya_ebpf::helpers::{
-    bpf_get_attach_cookie, bpf_get_current_pid_tgid, bpf_get_current_task_btf, bpf_ktime_get_ns,
-    bpf_probe_read_user, bpf_task_pt_regs,
+    bpf_get_attach_cookie, bpf_get_current_task_btf, bpf_ktime_get_ns, bpf_probe_read_user,
+    bpf_task_pt_regs, generated,
 };
 use aya_ebpf::macros::{map, uprobe};
 use aya_ebpf::maps::{Array, HashMap};
 use aya_ebpf::programs::ProbeContext;
 use gmtrace_abi::golang::{
-    Call, Got, POINTS, Point, REGISTERS, Read, STEPS, Start, TEXT, UNREADABLE, VALUES, Value,
+    Begun, Call, Got, POINTS, Point, REGISTERS, Read, STEPS, Start, TEXT, UNREADABLE, VALUES,
+    Value, Which,
 };
 use gmtrace_abi::{Kind, Number, Output, PAGE, SHORT};
 
@@ -25,28 +27,9 @@ use crate::tree::{self, Who};
 #[map]
 static POINTS_MAP: Array<Point> = Array::with_max_entries(POINTS, 0);
 
-/// Calls that have begun.
+/// Calls that have begun. Those of a process that has ended are taken out by who reads of its end.
 #[map]
 static CALLS: HashMap<Which, Begun> = HashMap::with_max_entries(16384, 0);
-
-/// Tells one call from another.
-#[derive(Clone, Copy)]
-#[repr(C)]
-struct Which {
-    goroutine: u64,
-    depth: u64,
-    process: u32,
-    point: u32,
-}
-
-#[derive(Clone, Copy)]
-#[repr(C)]
-struct Begun {
-    /// The goroutine's number: its structure is used again when it has ended, in a panic for one, with no return.
-    goid: u64,
-    at: u64,
-    kept: u64,
-}
 
 /// The registers of the thread, as the breakpoint found them.
 #[derive(Clone, Copy)]
@@ -134,14 +117,24 @@ fn seen(ctx: &ProbeContext) -> Option<(Seen, &'static Point)> {
     let stack = registers.get(number(Number::RegsStack));
     let end = user(goroutine + u64::from(point.stack_end))?;
     let goid = user(goroutine + u64::from(point.goid))?;
-    let process = (bpf_get_current_pid_tgid() >> 32) as u32;
-    let which = Which { goroutine, depth: end - stack, process, point: number_ };
+    let which = Which { goroutine, depth: end - stack, process: who.pid, point: number_ };
     Some((Seen { who, which, goid, registers, stack }, point))
 }
 
 #[inline(always)]
 fn user(address: u64) -> Option<u64> {
     unsafe { bpf_probe_read_user(address as *const u64) }.ok()
+}
+
+/// A word of the process's memory; 0 where it cannot be read, and near 0 nothing can.
+#[inline(always)]
+fn word(address: u64) -> u64 {
+    let mut word = 0u64;
+    // The kernel zeroes what it cannot fill (bpf_probe_read_user_common in kernel/trace/bpf_trace.c).
+    _ = unsafe {
+        generated::bpf_probe_read_user((&raw mut word).cast(), 8, address as *const c_void)
+    };
+    word
 }
 
 #[inline(always)]
@@ -213,40 +206,31 @@ fn value(value: &Value, seen: &Seen, kept: u64, text: Option<&mut [u8; TEXT]>) -
     if value.read == Read::Nothing as u8 {
         return NONE;
     }
-    // A place is an address, or a register, of which the value is known at once.
-    let (mut first, mut second, mut place) = (0, 0, 0);
-    let mut known = true;
-    if value.start == Start::Register as u8 {
-        first = seen.registers.get(u32::from(value.register[0]));
-        second = seen.registers.get(u32::from(value.register[1]));
+    let start = if value.start == Start::Register as u8 {
+        seen.registers.get(u32::from(value.register[0]))
     } else if value.start == Start::Kept as u8 {
-        first = kept;
+        kept
     } else {
-        place = seen.stack + u64::from(value.above);
-        known = false;
-    }
+        seen.stack
+    };
+    let mut place = start + u64::from(value.offset);
+    // Every step is as every other, whatever was read: the verifier then looks at each once.
     for step in 0..STEPS {
         if step >= usize::from(value.steps) {
             break;
         }
-        let pointer = if known { first } else { user(place).unwrap_or(0) };
-        if pointer == 0 {
-            return NONE;
-        }
-        place = pointer + u64::from(value.way[step]);
-        known = false;
+        place = word(place) + u64::from(value.way[step]);
     }
     if value.read == Read::Name as u8 {
         let used: Option<u8> = unsafe { bpf_probe_read_user((place + 255) as *const u8) }.ok();
         return copy(place, u64::from(used.unwrap_or(0)), text);
     }
-    if !known {
-        let Some(word) = user(place) else { return NONE };
-        first = word;
-        if value.read == Read::Text as u8 || value.read == Read::Pair as u8 {
-            second = user(place + 8).unwrap_or(0);
-        }
-    }
+    let (first, second) = if value.direct != 0 {
+        (start, seen.registers.get(u32::from(value.register[1])))
+    } else {
+        let Some(first) = user(place) else { return NONE };
+        (first, word(place + 8))
+    };
     match value.read {
         read if read == Read::Text as u8 => copy(first, second, text),
         read if read == Read::Byte as u8 => Got { word: first & 0xff, second: 0 },

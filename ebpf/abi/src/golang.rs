@@ -17,15 +17,15 @@ pub const TEXT: usize = 256;
 /// Registers that a value may begin in: more than any machine has in its `struct pt_regs` before what is no register.
 pub const REGISTERS: u32 = 34;
 
-/// Where the way to a value begins.
+/// Where the way to a value begins; [`Value::offset`] is added.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Start {
-    /// The value itself is in a register.
+    /// In a register.
     Register,
     /// In the register that was kept at the entry.
     Kept,
-    /// This far above the stack pointer.
+    /// At the stack pointer.
     Stack,
 }
 
@@ -61,11 +61,11 @@ pub struct Value {
     pub steps: u8,
     /// The register, counted in words of `struct pt_regs`; the second word of a value that has two.
     pub register: [u8; 2],
-    /// Keeps what follows aligned.
-    pub unused: u8,
-    /// Bytes above the stack pointer.
-    pub above: u16,
-    /// At each step a pointer is read, and this is added.
+    /// Whether the value itself is in the registers, and there is no way to go.
+    pub direct: u8,
+    /// Bytes from the start to the first place.
+    pub offset: u16,
+    /// At each step a pointer is read from the place, and this is added: the next place.
     pub way: [u16; STEPS],
 }
 
@@ -91,6 +91,32 @@ pub struct Point {
     pub entry: [Value; VALUES],
     /// What is read at the return.
     pub at_return: [Value; VALUES],
+}
+
+/// Tells one call from another, while it has not returned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
+pub struct Which {
+    /// The address of its goroutine.
+    pub goroutine: u64,
+    /// How deep on the goroutine's stack.
+    pub depth: u64,
+    /// The process, by the id that gmtrace knows.
+    pub process: u32,
+    /// The point.
+    pub point: u32,
+}
+
+/// A call that has begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
+pub struct Begun {
+    /// The goroutine's number: its structure is used again when it has ended, in a panic for one, with no return.
+    pub goid: u64,
+    /// When, in nanoseconds on CLOCK_MONOTONIC.
+    pub at: u64,
+    /// The register that is kept.
+    pub kept: u64,
 }
 
 /// A value that was read.
@@ -129,6 +155,7 @@ pub struct Call<const N: usize> {
 
 const _: () = {
     assert!(size_of::<Value>() == 18);
+    assert!(size_of::<Which>() == 24);
     assert!(size_of::<Point>() == 16 + 2 * VALUES * 18);
     assert!(size_of::<Call<0>>() == 48 + VALUES * 16);
     assert!(size_of::<Call<VALUES>>() == 48 + VALUES * 16 + VALUES * TEXT);

@@ -9,6 +9,7 @@ use super::programs::{self, Maps, Programs};
 use super::sys::{Moment, Probe};
 use super::wire::Wired;
 use crate::capture::ptrace::program;
+use aya::Pod;
 use aya::maps::{Array, HashMap, MapData, PerCpuArray, RingBuf};
 use gmtrace_abi::{Counts, Kind, globals, golang, maps};
 use gmtrace_core::units::Pid;
@@ -113,9 +114,13 @@ pub fn load(kernel: Version) -> Result<Loaded, Error> {
     let numbers = machine::numbers(kernel);
     let [offsets, numbers] = [bytes_of(&offsets), bytes_of(&numbers)];
     let globals = [(globals::OFFSETS, &*offsets), (globals::NUMBERS, &*numbers)];
-    let (maps, mut programs) = programs::open(OBJECT, &globals, &[])?;
+    let size = set_by_tests("GMTRACE_TEST_RING").and_then(|size| size.parse().ok());
+    let sizes = [maps::RARE, maps::MANY].map(|ring| (ring, size));
+    let sizes = sizes.into_iter().filter_map(|(ring, size)| Some((ring, size?)));
+    let (maps, mut programs) = programs::open(OBJECT, &globals, sizes)?;
     let mut unseen = Vec::new();
-    if !programs.use_links_of_many(SMALLEST) {
+    let one_by_one = set_by_tests("GMTRACE_TEST_ONE_BY_ONE").is_some();
+    if one_by_one || !programs.use_links_of_many(SMALLEST) {
         unseen.push(probes::WITHOUT_MANY.to_owned());
     }
     let (go, libraries) = (GoPoints::default(), Libraries::default());
@@ -135,6 +140,11 @@ pub fn load(kernel: Version) -> Result<Loaded, Error> {
     libraries.watch_usual(&mut loaded);
     loaded.libraries = libraries;
     Ok(loaded)
+}
+
+/// Tests make the rings small, and use what older kernels have; a gmtrace that is in use does not.
+fn set_by_tests(variable: &str) -> Option<String> {
+    cfg!(debug_assertions).then(|| std::env::var(variable).ok()).flatten()
 }
 
 /// In the machine's order, as the programs read them.
@@ -253,6 +263,47 @@ impl Loaded {
     fn ring(&mut self, name: &str) -> Result<RingBuf<MapData>, Error> {
         let map = self.maps.remove(name).ok_or_else(|| missing(name))?;
         map.try_into().map_err(|why| refused(name, &why))
+    }
+
+    /// A process has ended, or is another program: its goroutines will not return from what they had called before that, on
+    /// CLOCK_MONOTONIC.
+    ///
+    /// # Errors
+    /// Where the map cannot be read.
+    pub fn forget_calls(&mut self, of: Pid, before: u64) -> Result<(), Error> {
+        let map = self.maps.get_mut(maps::CALLS).ok_or_else(|| missing(maps::CALLS))?;
+        let mut calls: HashMap<&mut MapData, Wired<golang::Which>, Wired<golang::Begun>> =
+            map.try_into().map_err(|why| refused(maps::CALLS, &why))?;
+        let over = calls
+            .iter()
+            .filter_map(Result::ok)
+            .filter(|(key, begun)| key.0.process == of.0.cast_unsigned() && begun.0.at < before);
+        for (key, _) in over.collect::<Vec<_>>() {
+            // It may just have returned.
+            _ = calls.remove(&key);
+        }
+        Ok(())
+    }
+
+    /// How much is in the maps of what has begun and not ended.
+    ///
+    /// # Errors
+    /// Where a map cannot be read.
+    pub fn begun(&self) -> Result<[(&'static str, usize); 4], Error> {
+        fn count<K: Pod, V: Pod>(maps: &Maps, name: &str) -> Result<usize, Error> {
+            let map = maps.get(name).ok_or_else(|| missing(name))?;
+            let map: HashMap<&MapData, K, V> = map.try_into().map_err(|why| refused(name, &why))?;
+            Ok(map.keys().filter(Result::is_ok).count())
+        }
+        Ok([
+            (maps::TREE, count::<u32, u64>(&self.maps, maps::TREE)?),
+            (maps::CONNECTIONS, count::<u64, [u64; 5]>(&self.maps, maps::CONNECTIONS)?),
+            (maps::LOOKUPS, count::<u64, [u64; 2]>(&self.maps, maps::LOOKUPS)?),
+            (
+                maps::CALLS,
+                count::<Wired<golang::Which>, Wired<golang::Begun>>(&self.maps, maps::CALLS)?,
+            ),
+        ])
     }
 
     /// What each kind of record came to, over all CPUs.

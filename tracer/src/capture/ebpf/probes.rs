@@ -201,8 +201,8 @@ const NOTHING: abi::Value = abi::Value {
     start: abi::Start::Register as u8,
     steps: 0,
     register: [0; 2],
-    unused: 0,
-    above: 0,
+    direct: 0,
+    offset: 0,
     way: [0; STEPS],
 };
 
@@ -218,20 +218,23 @@ fn value(recipe: &Recipe, processor: Processor) -> Option<abi::Value> {
         Kind::Name => abi::Read::Name,
     };
     let mut value = abi::Value { read: read as u8, ..NOTHING };
+    let mut steps = recipe.steps().iter().map(|step| step.offset);
     match recipe.start {
         Start::Register(register) => {
             value.register = [register, register.saturating_add(1)].map(|r| word_of(processor, r));
         }
         Start::Kept(_) => value.start = abi::Start::Kept as u8,
-        Start::Stack(above) => {
-            value.start = abi::Start::Stack as u8;
-            value.above = above;
-        }
+        Start::Stack(_) => value.start = abi::Start::Stack as u8,
     }
-    let steps = recipe.steps();
+    match (recipe.start, steps.len()) {
+        (Start::Stack(above), _) => value.offset = above,
+        (_, 0) => value.direct = 1,
+        // The pointer of the first step is in the register.
+        _ => value.offset = steps.next().unwrap_or(0),
+    }
     value.steps = u8::try_from(steps.len()).ok()?;
     for (place, step) in value.way.get_mut(..steps.len())?.iter_mut().zip(steps) {
-        *place = step.offset;
+        *place = step;
     }
     Some(value)
 }

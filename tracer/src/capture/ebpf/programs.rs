@@ -46,17 +46,17 @@ struct Program {
 ///
 /// # Errors
 /// What the kernel said.
-pub(super) fn open(
+pub(super) fn open<'n>(
     object: &[u8],
     globals: &[(&str, &[u8])],
-    sizes: &[(&str, u32)],
+    sizes: impl IntoIterator<Item = (&'n str, u32)>,
 ) -> Result<(Maps, Programs), Error> {
     let mut object = Object::parse(object).map_err(|why| refused("the object", &why))?;
     let globals = globals.iter().map(|(name, bytes)| (*name, (*bytes, true))).collect();
     object.patch_map_data(globals).map_err(|why| refused("the globals", &why))?;
     let mut described = std::mem::take(&mut object.maps);
     for (name, size) in sizes {
-        described.get_mut(*name).ok_or_else(|| missing(name))?.set_max_entries(*size);
+        described.get_mut(name).ok_or_else(|| missing(name))?.set_max_entries(size);
     }
     let mut made = HashMap::new();
     for (name, map) in &described {

@@ -11,6 +11,7 @@ use aya::maps::{MapData, RingBuf};
 use gmtrace_abi::{Counts, Head, Kind};
 use gmtrace_core::event::{Event, ProcessRole, What};
 use gmtrace_core::units::Pid;
+use std::collections::HashSet;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -24,6 +25,8 @@ use tokio::time::MissedTickBehavior;
 const EVERY: Duration = Duration::from_millis(10);
 /// Records of a ring that are taken in before others have their turn.
 const AT_ONCE: usize = 4096;
+/// So often are they fetched at the end: more than the rings can hold.
+const AT_THE_END: usize = 64;
 /// It is waited for so long: a file of a process that it looks at may be on a disk that does not answer.
 const BOUND: Duration = Duration::from_secs(1);
 /// Records come in the order in which they were finished. A CPU that was interrupted while it wrote one is this late at most.
@@ -99,6 +102,7 @@ impl Reader {
             clock,
             received,
             refused: 0,
+            callers: HashSet::new(),
         };
         let thread = std::thread::Builder::new().name("ebpf".to_owned());
         let work = move || reading.run(asked, &tell_over);
@@ -142,6 +146,8 @@ struct Reading {
     events: EventSender,
     clock: Clock,
     received: [u64; Kind::COUNT],
+    /// Processes whose Go functions are probed.
+    callers: HashSet<Pid>,
 }
 
 impl Reading {
@@ -151,10 +157,20 @@ impl Reading {
         if let Err(why) = ended {
             tracing::warn!("the ring buffer: {why}");
         }
-        self.fetch();
+        // Who lives on goes on writing.
+        for _ in 0..AT_THE_END {
+            if self.fetch() {
+                break;
+            }
+        }
         self.send_until(u64::MAX);
         match self.loaded.counts() {
-            Ok(counts) => self.say_losses(&counts),
+            Ok(counts) => {
+                if tracing::enabled!(tracing::Level::DEBUG) {
+                    self.note(&counts);
+                }
+                self.say_losses(&counts);
+            }
             Err(why) => tracing::warn!("{why}"),
         }
         // Nobody wants it: dropped here.
@@ -186,30 +202,56 @@ impl Reading {
         }
     }
 
-    /// Takes in what is there, but no more than comes in a moment: others are waiting for what has come.
-    fn fetch(&mut self) {
-        for ring in &mut self.rings {
-            for _ in 0..AT_ONCE {
-                let Some(item) = ring.next() else { break };
-                let Some((head, record)) = wire::record(&item) else { continue };
-                if let Some(received) = self.received.get_mut(head.kind as usize) {
-                    *received += 1;
-                }
-                let known = match record {
-                    // What it is is to be read before it has ended.
-                    Record::Exec(exec) => Known::Program(Box::new(described(&head, &exec))),
-                    record => Known::Record(record),
-                };
-                if let Known::Program(exec) = &known {
-                    let pid = Pid(head.pid.cast_signed());
-                    self.libraries.began(pid);
-                    // If it is another one than those before, its functions are probed from now on.
-                    if exec.role == ProcessRole::Go {
-                        self.loaded.watch_go(Path::new(&format!("/proc/{pid}/exe")));
-                    }
-                }
-                self.held.push((head, known));
+    /// Takes in what is there, but no more than comes in a moment: others are waiting for what has come. Gives whether that was all.
+    fn fetch(&mut self) -> bool {
+        (0..self.rings.len()).fold(true, |all, ring| self.fetch_from(ring) && all)
+    }
+
+    fn fetch_from(&mut self, ring: usize) -> bool {
+        for _ in 0..AT_ONCE {
+            let Some(item) = self.rings.get_mut(ring).and_then(RingBuf::next) else { return true };
+            let read = wire::record(&item);
+            drop(item);
+            if let Some((head, record)) = read {
+                self.take(head, record);
             }
+        }
+        false
+    }
+
+    fn take(&mut self, head: Head, record: Record) {
+        if let Some(received) = self.received.get_mut(head.kind as usize) {
+            *received += 1;
+        }
+        self.forget_calls(&head, &record);
+        let known = match record {
+            // What it is is to be read before it has ended.
+            Record::Exec(exec) => Known::Program(Box::new(described(&head, &exec))),
+            record => Known::Record(record),
+        };
+        if let Known::Program(exec) = &known {
+            let pid = Pid(head.pid.cast_signed());
+            self.libraries.began(pid);
+            // If it is another one than those before, its functions are probed from now on.
+            if exec.role == ProcessRole::Go {
+                self.callers.insert(pid);
+                self.loaded.watch_go(Path::new(&format!("/proc/{pid}/exe")));
+            }
+        }
+        self.held.push((head, known));
+    }
+
+    /// What a process had called before it ended, or became another program, does not return.
+    fn forget_calls(&mut self, head: &Head, record: &Record) {
+        let pid = Pid(head.pid.cast_signed());
+        match record {
+            Record::Call(_) | Record::CallWithTexts(_) => _ = self.callers.insert(pid),
+            Record::Exec(_) | Record::Exit(_) if self.callers.remove(&pid) => {
+                if let Err(why) = self.loaded.forget_calls(pid, head.t) {
+                    tracing::debug!("{why}");
+                }
+            }
+            _ => {}
         }
     }
 
@@ -225,6 +267,22 @@ impl Reading {
         }
         for event in self.translator.old_lines(until == u64::MAX) {
             self.refused += u64::from(self.events.send(event) == Err(Refused::Full));
+        }
+    }
+
+    /// For who wants to know exactly: every record that was made was received or lost, and what has ended has left nothing behind.
+    fn note(&self, counts: &[Counts; Kind::COUNT]) {
+        for ((kind, counts), received) in Kind::ALL.iter().zip(counts).zip(self.received) {
+            let Counts { made, dropped, unpaired } = counts;
+            if *made > 0 {
+                tracing::debug!(
+                    "records: {kind:?}: made {made}, received {received}, dropped {dropped}, unpaired {unpaired}"
+                );
+            }
+        }
+        match self.loaded.begun() {
+            Ok(maps) => tracing::debug!("left in maps: {maps:?}"),
+            Err(why) => tracing::debug!("{why}"),
         }
     }
 

@@ -1,7 +1,7 @@
 //! The records of the ring buffer, from the bytes that it gives.
 #![allow(unsafe_code, reason = "records are copied out of bytes that the kernel wrote")]
 
-use gmtrace_abi::golang::{Call, Point, VALUES};
+use gmtrace_abi::golang::{Begun, Call, Point, VALUES, Which};
 use gmtrace_abi::{
     Connection, Counts, Exec, Exit, Fork, Head, Kind, LONG, Lock, Lookup, Output, PAGE, SHORT,
     Signal, Stop, Transfer,
@@ -17,6 +17,10 @@ pub struct Wired<T>(pub T);
 unsafe impl aya::Pod for Wired<Counts> {}
 // SAFETY: integers and arrays of integers, without padding (gmtrace-abi).
 unsafe impl aya::Pod for Wired<Point> {}
+// SAFETY: likewise.
+unsafe impl aya::Pod for Wired<Which> {}
+// SAFETY: likewise.
+unsafe impl aya::Pod for Wired<Begun> {}
 
 /// A record.
 #[derive(Debug)]
