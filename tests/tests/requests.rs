@@ -17,6 +17,7 @@ use gmtrace_tests::recording::Recording;
 use gmtrace_tests::servers::{
     Access, Fault, HttpServer, Listen, Module, ModuleProxy, Modules, Response, TestCa,
 };
+use gmtrace_tests::zoo;
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
@@ -281,5 +282,23 @@ fn no_login_and_no_token_is_kept() -> Result<()> {
             assert!(!SECRETS.iter().any(|secret| kept.contains(secret)), "{kept}");
         }
     }
+    Ok(())
+}
+
+/// With `-json`, go says on standard output what went wrong, which is data and is not read.
+#[test]
+fn a_refusal_inside_tls_is_known_though_go_does_not_speak_of_it() -> Result<()> {
+    if !may_load()? {
+        return Ok(());
+    }
+    let (modules, ca) = (Modules::generated(2, 2_000), TestCa::new()?);
+    let listen = Listen::loopback().tls(ca.tls(&[])?).http2();
+    let proxy = HttpServer::start(listen, ModuleProxy::new(&modules))?;
+    proxy.faults().on("/m001/@v/v1.0.0.zip", Fault::Status(403, "not you"));
+    let project = Go::find()?.project()?.requires(&modules)?;
+    let command = project.go(["mod", "download", "-json"]).proxy(&proxy.url()).trust(&ca);
+    let answer = zoo::watch_by("ebpf", command)?.fails()?;
+    let refused = answer.expect("http-refused").state("failed").role("module-proxy");
+    refused.module("example.com/m001@v1.0.0").port(proxy.address().port()).says("(403)");
     Ok(())
 }

@@ -2,6 +2,7 @@
 //! and verdicts.
 //!
 //! By design they differ in what is not compared here: ptrace sees the head of the first plain request of a connection, eBPF of each;
+//! requests of go as such, inside TLS too, are seen by eBPF alone (`go-request`, `go-request-on`, `go-response`, and their spans);
 //! the ClientHello of git is seen by ptrace only where it comes within 50 ms; ptrace sees what every program writes to standard error, eBPF what go does; eBPF names what getaddrinfo(3) is asked; unix sockets
 //! that are connected are seen by ptrace alone.
 

@@ -9,6 +9,7 @@ use crate::session::{Connection, RoundTrip};
 use crate::settings::{self, FallsThrough, ProxyEntry};
 use crate::text;
 use crate::units::{Nanos, Pid};
+use std::collections::HashSet;
 use std::net::IpAddr;
 use url::Url;
 
@@ -139,7 +140,9 @@ pub(super) fn refusals(scene: &Scene<'_>) -> Vec<Refusal> {
     if !spoken.is_empty() {
         return spoken;
     }
-    let answered = scene.session.round_trips.iter().filter_map(|trip| answered(scene, trip));
+    let found = Found::of(scene);
+    let answered =
+        scene.session.round_trips.iter().filter_map(|trip| answered(scene, trip, &found));
     let plain = scene.session.connections.iter().filter_map(|c| seen(scene, c));
     answered.chain(plain).collect()
 }
@@ -162,7 +165,7 @@ fn spoken(scene: &Scene<'_>, line: &said::Line<'_>) -> Option<Refusal> {
 }
 
 /// A request of which a probe told the status.
-fn answered(scene: &Scene<'_>, trip: &RoundTrip) -> Option<Refusal> {
+fn answered(scene: &Scene<'_>, trip: &RoundTrip, found: &Found) -> Option<Refusal> {
     let status = trip.status.filter(|status| is_refusal(*status))?;
     let socket = trip.on.and_then(|on| on.socket);
     let over = |c: &&Connection| c.pid == trip.pid && socket.is_some() && c.socket == socket;
@@ -170,27 +173,49 @@ fn answered(scene: &Scene<'_>, trip: &RoundTrip) -> Option<Refusal> {
     // Where redirects led here, it is the answer of the entry that was asked first.
     let asked = trip.urls().last()?;
     let refusal = refused(scene, trip.pid, connection, (trip.ended?, status), &asked, &trip.url)?;
-    (!is_a_guess(scene, trip, status)).then_some(refusal)
+    let is_a_guess = matches!(status, 404 | 410) && found.explains(scene, trip);
+    (!is_a_guess).then_some(refusal)
 }
 
-/// Which part of an import path is the module, go finds out by asking for each (modload.queryPrefixModules): those that do not exist
-/// are no failure where one does.
-fn is_a_guess(scene: &Scene<'_>, trip: &RoundTrip, status: u16) -> bool {
-    let entries = scene.session.proxies_for(trip.pid);
-    let path = |trip: &RoundTrip| {
-        let (module, _) = trip.module(&entries)?;
-        Some(module.split('@').next().unwrap_or_default().to_owned())
-    };
-    let Some(asked) = path(trip) else { return false };
-    let is_part = |whole: &str, part: &str| {
-        whole.strip_prefix(part).is_some_and(|rest| rest.starts_with('/'))
-    };
-    let found = scene.session.round_trips.iter().filter(|other| {
-        other.pid == trip.pid && other.status.is_some_and(|status| (200..300).contains(&status))
-    });
-    let mut found = found.filter_map(path);
-    matches!(status, 404 | 410)
-        && found.any(|other| is_part(&asked, &other) || is_part(&other, &asked))
+/// The modules that were found. Which part of an import path is the module, go finds out by asking for each
+/// (modload.queryPrefixModules): those that do not exist are no failure where one does.
+#[derive(Default)]
+struct Found {
+    /// Their paths.
+    modules: HashSet<(Pid, String)>,
+    /// What is above them.
+    above: HashSet<(Pid, String)>,
+}
+
+impl Found {
+    fn of(scene: &Scene<'_>) -> Found {
+        let mut found = Found::default();
+        let is_found = |trip: &&RoundTrip| trip.status.is_some_and(|s| (200..300).contains(&s));
+        for trip in scene.session.round_trips.iter().filter(is_found) {
+            let Some(path) = path(scene, trip) else { continue };
+            found.above.extend(above(&path).map(|above| (trip.pid, above.to_owned())));
+            found.modules.insert((trip.pid, path));
+        }
+        found
+    }
+
+    /// Whether there is a module above or below the one that was asked for.
+    fn explains(&self, scene: &Scene<'_>, trip: &RoundTrip) -> bool {
+        let Some(path) = path(scene, trip) else { return false };
+        above(&path).any(|above| self.modules.contains(&(trip.pid, above.to_owned())))
+            || self.above.contains(&(trip.pid, path))
+    }
+}
+
+/// The path of the module that is asked for.
+fn path(scene: &Scene<'_>, trip: &RoundTrip) -> Option<String> {
+    let (module, _) = trip.module(&scene.session.proxies_for(trip.pid))?;
+    Some(module.split('@').next().unwrap_or_default().to_owned())
+}
+
+/// `a/b` and `a` of `a/b/c`.
+fn above(path: &str) -> impl Iterator<Item = &str> {
+    path.match_indices('/').filter_map(|(at, _)| path.get(..at))
 }
 
 /// A plain answer, of a program whose requests no probe tells.

@@ -121,7 +121,8 @@ fn has_failed(attempt: &Attempt) -> bool {
 
 /// The entry of GOPROXY that a request, or the one that was redirected to it, belongs to, and what came of it.
 fn attempt(trip: &RoundTrip, entries: &[ProxyEntry]) -> Option<Attempt> {
-    let url = trip.urls().last()?;
+    // A proxy that passes on the checksum database is asked about that, and not for the module.
+    let url = trip.urls().last().filter(|url| !url.path().contains("/sumdb/"))?;
     let entry = settings::entry_of(entries, &url).and_then(|n| entries.get(n))?.text.clone();
     let error = (trip.ended.is_some() && trip.status.is_none()).then(|| "no answer".to_owned());
     let host = url.host_str().unwrap_or_default().to_owned();

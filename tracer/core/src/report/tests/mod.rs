@@ -5,6 +5,7 @@ mod hostile;
 mod html;
 mod lines;
 mod pages;
+mod requests;
 mod sample;
 mod schema;
 mod traces;
