@@ -3,8 +3,8 @@
 //! The server answered, and the answer was no: 401 and 403 (not without a login, or not you), 404 and 410 (there is no such module
 //! or version here), 429 (too many requests), 5xx (the server itself has failed). go tries no request a second time.
 //!
-//! **Seen by** the status in what go said, in a plain HTTP answer, or by eBPF inside TLS too. A 404 or 410 that leads to the next entry of GOPROXY is
-//! no failure and is not told.
+//! **Seen by** the status in what go said, in a plain HTTP answer, or by eBPF inside TLS too. A 404 or 410 that leads to the next
+//! entry of GOPROXY is no failure and is not told.
 //!
 //! **What to do** 401, 403: credentials for the host in `~/.netrc`, or GOAUTH. 404, 410: check path and version. 429: later, or
 //! with fewer requests at once (`GOMAXPROCS=1`). 5xx: later, or another way to the same modules.

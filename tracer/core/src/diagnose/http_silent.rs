@@ -3,8 +3,9 @@
 //! The server took the request, and its kernel acknowledged it, but no answer has begun. Module proxies do this while they fetch
 //! a module themselves; some never finish.
 //!
-//! **Seen by** a request that net/http began and has not ended (eBPF), or a goroutine that waits for the head of a response; without that, data sent after the last bytes that were received,
-//! acknowledged, nothing back, and no byte of a module's zip written.
+//! **Seen by** a request that net/http began and has not ended (eBPF), or a goroutine that waits for the head of a response;
+//! without that, data sent after the last bytes that were received, acknowledged, nothing back, and no byte of a module's zip
+//! written.
 //!
 //! **Limit** none: cmd/go sets no time limit on response headers (net/http's ResponseHeaderTimeout is 0).
 //!
