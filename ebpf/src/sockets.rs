@@ -91,11 +91,15 @@ fn remember(sock: Address, who: Who, fd: i32) -> Known {
     known
 }
 
-/// A connection that bytes go over. One that stood before gmtrace came is taken in.
+/// A connection that bytes go over. One that stood before gmtrace came is taken in; one that has ended, of which the rest is read, or
+/// the error that ended it, is not: nobody would take it out.
 #[inline(always)]
 pub fn known(sock: Address, who: Who, fd: i32) -> Option<*mut Known> {
     if let Some(known) = CONNECTIONS.get_ptr_mut(sock.0) {
         return Some(known);
+    }
+    if i32::from(sock.get::<u8>(Offset::SockState)?) == CLOSE {
+        return None;
     }
     remember(sock, who, fd);
     CONNECTIONS.get_ptr_mut(sock.0)

@@ -54,14 +54,20 @@ fn transfer(sock: Address, result: i64, way: Way) -> Option<()> {
     let (start, length) = call.and_then(|call| buffer(call, result)).unwrap_or((0, 0));
     let (inode, earlier) = match (protocol, port == DNS) {
         (TCP, dns) => {
-            let known = unsafe { &mut *sockets::known(sock, who, fd)? };
-            let count = if way == Way::Out { &mut known.sent } else { &mut known.received };
-            let earlier = *count;
-            *count += 1;
+            let (inode, earlier) = match sockets::known(sock, who, fd) {
+                Some(known) => {
+                    let known = unsafe { &mut *known };
+                    let count = if way == Way::Out { &mut known.sent } else { &mut known.received };
+                    let earlier = *count;
+                    *count += 1;
+                    (known.inode, earlier)
+                }
+                None => (sockets::inode(sock).unwrap_or(0), 0),
+            };
             if earlier >= FIRST && result > 0 && !dns && !begins_a_head(start) {
                 return None;
             }
-            (known.inode, earlier)
+            (inode, earlier)
         }
         (UDP, true) => (sockets::inode(sock).unwrap_or(0), 0),
         _ => return None,

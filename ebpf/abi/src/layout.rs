@@ -65,6 +65,8 @@ table! {
 
         /// `unsigned short`.
         SockFamily = "sock.__sk_common.skc_family",
+        /// `volatile unsigned char`: TCP_ESTABLISHED and so on.
+        SockState = "sock.__sk_common.skc_state",
         /// `__be32`.
         SockLocal4 = "sock.__sk_common.skc_rcv_saddr",
         /// `__be32`.

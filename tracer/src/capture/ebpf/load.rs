@@ -297,7 +297,7 @@ impl Loaded {
         }
         Ok([
             (maps::TREE, count::<u32, u64>(&self.maps, maps::TREE)?),
-            (maps::CONNECTIONS, count::<u64, [u64; 5]>(&self.maps, maps::CONNECTIONS)?),
+            (maps::CONNECTIONS, count::<u64, [u64; 4]>(&self.maps, maps::CONNECTIONS)?),
             (maps::LOOKUPS, count::<u64, [u64; 2]>(&self.maps, maps::LOOKUPS)?),
             (
                 maps::CALLS,

@@ -1,0 +1,39 @@
+//! What has begun and ended leaves nothing in the maps.
+
+use anyhow::{Context, Result, ensure};
+use gmtrace_tests::harness::{How, Launch, rounds};
+
+use super::kernel;
+
+const EMPTY: &str = r#"[("TREE", 0), ("CONNECTIONS", 0), ("LOOKUPS", 0), ("CALLS", 0)]"#;
+
+fn leaves_nothing(fixture: &str, kinds: &[&str]) -> Result<()> {
+    if kernel::refuses()? {
+        return Ok(());
+    }
+    let times = rounds(10_000, 100_000);
+    let launch = Launch::fixture(fixture)?.arg(times.to_string());
+    let outcome = launch.option("--backend=ebpf").option("-vv").run(How::Traced)?;
+    let said = String::from_utf8_lossy(&outcome.stderr).into_owned();
+    ensure!(outcome.text() == format!("{times}\n"), "{}{said}", outcome.text());
+    // So many were seen to begin, or there was nothing to be left.
+    for kind in kinds {
+        let made = said.split_once(&format!("records: {kind}: made ")).map(|(_, rest)| rest);
+        let made = made.and_then(|rest| rest.split(',').next()?.parse::<u32>().ok());
+        ensure!(made.is_some_and(|made| made >= times), "{kind}: {made:?} of {times}");
+    }
+    let left = said.split_once("left in maps: ").context("nothing is told of maps")?.1;
+    assert_eq!(left.lines().next(), Some(EMPTY));
+    Ok(())
+}
+
+#[test]
+fn threads_that_look_up_names() -> Result<()> {
+    leaves_nothing("looks_up_in_threads", &["LookupStart", "LookupEnd"])
+}
+
+/// The last of them is ended in the middle of a request.
+#[test]
+fn threads_of_go_that_connect() -> Result<()> {
+    leaves_nothing("go_dials_in_threads.go", &["Connect", "GoEntry", "GoReturn"])
+}
