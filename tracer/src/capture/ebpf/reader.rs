@@ -204,7 +204,9 @@ impl Reading {
 
     /// Takes in what is there, but no more than comes in a moment: others are waiting for what has come. Gives whether that was all.
     fn fetch(&mut self) -> bool {
-        (0..self.rings.len()).fold(true, |all, ring| self.fetch_from(ring) && all)
+        let rings = 0..self.rings.len();
+        // Each of them, whatever became of the one before.
+        rings.map(|ring| self.fetch_from(ring)).filter(|all| !all).count() == 0
     }
 
     fn fetch_from(&mut self, ring: usize) -> bool {
