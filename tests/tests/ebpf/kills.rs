@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use gmtrace_tests::go::{GoCommand, Project};
 use gmtrace_tests::harness::{rounds, send};
 use gmtrace_tests::processes::{await_that, children, process};
-use gmtrace_tests::servers::{HttpServer, Listen, ModuleProxy, Modules};
+use gmtrace_tests::servers::{Fault, HttpServer, Listen, ModuleProxy, Modules};
 use gmtrace_tests::zoo;
 use nix::sys::prctl::set_child_subreaper;
 use nix::sys::signal::Signal;
@@ -27,6 +27,8 @@ fn gmtrace_is_killed_and_the_command_does_not_know() -> Result<()> {
     set_child_subreaper(true)?;
     let modules = Modules::generated(12, 20_000);
     let proxy = HttpServer::start(Listen::loopback(), ModuleProxy::new(&modules))?;
+    // So that the command is met at work, too.
+    proxy.faults().always(Fault::Delay(Duration::from_millis(30)));
     let scene = Scene { modules, proxy };
     let whole = scene.run_bare()?;
     // The moments lie in the time that a run takes here and now.
@@ -35,12 +37,13 @@ fn gmtrace_is_killed_and_the_command_does_not_know() -> Result<()> {
     let finished = watched(command).run()?.succeeded()?;
     assert_eq!(scene.plain(&finished.stdout, &project), whole);
     let length = began.elapsed();
-    let mut moments = Moments::seeded();
+    let (mut moments, mut met) = (Moments::seeded(), 0);
     for round in 0..rounds(20, 100) {
-        scene
-            .kill_after(moments.within(length), &whole)
-            .with_context(|| format!("round {round}"))?;
+        let moment = moments.within(length);
+        let ended = scene.kill_after(moment, round % 2 == 1, &whole);
+        met += u32::from(ended.with_context(|| format!("round {round}"))?);
     }
+    ensure!(met > 0, "the command was never met");
     Ok(())
 }
 
@@ -67,29 +70,37 @@ impl Scene {
         Ok(self.plain(&command.run()?.succeeded()?.stdout, &project))
     }
 
-    fn kill_after(&self, moment: Duration, whole: &str) -> Result<()> {
+    /// Gives whether the command was there. In every second round it has begun before the moment is waited for.
+    fn kill_after(&self, moment: Duration, begun: bool, whole: &str) -> Result<bool> {
         let (command, project) = self.command()?;
         let running = watched(command).spawn()?;
+        let front = running.pid().as_raw();
+        if begun {
+            await_that("the command has begun", || {
+                // Or has ended, and gmtrace with it.
+                let over = process(front).is_none_or(|front| front.state == 'Z');
+                (over || command_of(front).is_some()).then_some(())
+            })?;
+        }
         // Not a wait for anything: the moment itself.
         std::thread::sleep(moment);
-        let killed = kill(running.pid().as_raw())?;
-        let ended = killed.command.map(end_of).transpose()?;
+        let killed = kill(front)?;
+        let since = Instant::now();
         await_that("nothing of gmtrace is in the kernel", || {
             killed.held.is_disjoint(&kernel::everything()).then_some(())
         })?;
+        let (things, gone) = (killed.held.len(), since.elapsed());
+        let ended = killed.command.map(end_of).transpose()?;
+        println!("killed after {moment:?}: {things} things, gone after {gone:?}; {ended:?}");
         let finished = running.kill()?;
         let said = self.plain(&finished.stdout, &project);
-        println!(
-            "killed after {moment:?}: {} things held, the command {ended:?}",
-            killed.held.len()
-        );
         match ended {
             Some(WaitStatus::Exited(_, 0)) => ensure!(said == whole, "it said {said}"),
             Some(other) => ensure!(false, "the command ended by {other:?}: {}", finished.stderr),
             // It had not begun, or had ended before.
             None => ensure!(said.is_empty() || said == whole, "it said {said}"),
         }
-        Ok(())
+        Ok(ended.is_some())
     }
 }
 
@@ -114,16 +125,21 @@ fn kill(front: i32) -> Result<Killed> {
     };
     stopped(front)?;
     let tracer = children(front).first().map(|process| process.pid);
-    // A zombie takes no signal.
     tracer.map(stopped).transpose()?;
-    let command = tracer.and_then(|tracer| children(tracer).first().cloned());
-    // What still is gmtrace, and only about to become the command, holds the same.
+    let command = command_of(front);
     let all = [Some(front), tracer].into_iter().flatten();
     let held = all.clone().flat_map(kernel::held_by).collect();
     for pid in all {
         send(Signal::SIGKILL, pid)?;
     }
-    Ok(Killed { held, command: command.filter(|command| command.name != "gmtrace").map(|c| c.pid) })
+    Ok(Killed { held, command })
+}
+
+/// The child of gmtrace's child; none where that still is gmtrace, and only about to become the command.
+fn command_of(front: i32) -> Option<i32> {
+    let tracer = children(front).first()?.pid;
+    let command = children(tracer).into_iter().next()?;
+    (command.name != "gmtrace").then_some(command.pid)
 }
 
 /// How a process ended that has become a child of this one.

@@ -7,12 +7,19 @@ use super::kernel;
 
 const EMPTY: &str = r#"[("TREE", 0), ("CONNECTIONS", 0), ("LOOKUPS", 0), ("CALLS", 0)]"#;
 
+/// A debug build attaches one probe at a time, as it does where the kernel is older than 6.6.
+const ONE_BY_ONE: &str = "GMTRACE_TEST_ONE_BY_ONE";
+
 fn leaves_nothing(fixture: &str, kinds: &[&str]) -> Result<()> {
+    let times = rounds(10_000, 100_000);
+    nothing_is_left(Launch::fixture(fixture)?, times, kinds)
+}
+
+fn nothing_is_left(launch: Launch, times: u32, kinds: &[&str]) -> Result<()> {
     if kernel::refuses()? {
         return Ok(());
     }
-    let times = rounds(10_000, 100_000);
-    let launch = Launch::fixture(fixture)?.arg(times.to_string());
+    let launch = launch.arg(times.to_string());
     let outcome = launch.option("--backend=ebpf").option("-vv").run(How::Traced)?;
     let said = String::from_utf8_lossy(&outcome.stderr).into_owned();
     ensure!(outcome.text() == format!("{times}\n"), "{}{said}", outcome.text());
@@ -36,4 +43,13 @@ fn threads_that_look_up_names() -> Result<()> {
 #[test]
 fn threads_of_go_that_connect() -> Result<()> {
     leaves_nothing("go_dials_in_threads.go", &["Connect", "GoEntry", "GoReturn"])
+}
+
+#[test]
+fn the_same_by_one_probe_at_a_time() -> Result<()> {
+    let fixtures = ["looks_up_in_threads", "go_dials_in_threads.go"];
+    for (fixture, kind) in fixtures.into_iter().zip(["LookupEnd", "GoReturn"]) {
+        nothing_is_left(Launch::fixture(fixture)?.env(ONE_BY_ONE, "1"), 100, &[kind])?;
+    }
+    Ok(())
 }
