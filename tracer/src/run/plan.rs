@@ -98,8 +98,8 @@ pub fn plan(options: &RunOptions, argv: Vec<OsString>) -> Result<Planned> {
         },
         BackendChoice::Ptrace | BackendChoice::Proc => (None, None),
     };
-    if let (Some(probes), Some(go)) = (&mut probes, go_command(&argv, &env)) {
-        probes.watch_go(&go);
+    if let Some(probes) = &mut probes {
+        probes.expect(go_command(&argv, &env).as_deref());
     }
     let launch = Plan {
         argv,

@@ -136,9 +136,6 @@ pub fn load(kernel: Version) -> Result<Loaded, Error> {
             (Err(why), None) => return Err(why),
         }
     }
-    let mut libraries = std::mem::take(&mut loaded.libraries);
-    libraries.watch_usual(&mut loaded);
-    loaded.libraries = libraries;
     Ok(loaded)
 }
 
@@ -219,6 +216,19 @@ impl Loaded {
         // The return first: what has begun is then seen to end.
         self.probe(("getaddrinfo_return", Moment::Returned), file, &at)?;
         self.probe(("getaddrinfo_enter", Moment::Reached), file, &at)
+    }
+
+    /// Makes ready for a command, whose program this is if it is a go command. One that is not linked with libc asks nothing of it, and
+    /// what it runs comes later, as does the watch on libc then: for that the kernel looks at every process of the machine.
+    pub fn expect(&mut self, go: Option<&Path>) {
+        if let Some(go) = go {
+            self.watch_go(go);
+        }
+        if !go.is_some_and(libraries::is_static) {
+            let mut libraries = std::mem::take(&mut self.libraries);
+            libraries.watch_usual(self);
+            self.libraries = libraries;
+        }
     }
 
     /// Probes the functions of a Go program, from now on and in every process that runs it; the programs look at those of the tree.
