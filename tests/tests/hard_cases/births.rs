@@ -15,6 +15,9 @@ fn in_a_namespace(launch: &Launch, how: How, options: &[&str]) -> Result<Running
     let mut command = Command::new("unshare");
     command.args(options).arg("--").args(launch.words(how)?);
     command.env(gmtrace_tests::processes::MARKER, launch.marker()).env("GMTRACE_STATE", "off");
+    if std::env::var_os("GMTRACE_BACKEND").is_none() {
+        command.env("GMTRACE_BACKEND", "ptrace");
+    }
     command.stdout(std::process::Stdio::piped());
     Running::spawn(command, launch.marker())
 }

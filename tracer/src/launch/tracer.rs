@@ -86,8 +86,7 @@ fn attend<W>(
         }
         Start::Running(report) => {
             note(&sender, clock, spawned.pid, report.no_new_privs.then(|| NO_NEW_PRIVS.to_owned()));
-            let foreign = sys::proc_is_foreign().then(|| FOREIGN_PROC.to_owned());
-            note(&sender, clock, spawned.pid, foreign);
+            note_foreign_proc(&sender, clock, spawned.pid);
             drop(sender);
             let rounds = run.rounds.clone();
             let seen =
@@ -117,6 +116,11 @@ const NO_NEW_PRIVS: &str =
 /// Likewise.
 const FOREIGN_PROC: &str = "/proc shows another pid namespace, so what is said of programs, files and sockets may be about other \
     processes: mount it anew (unshare --mount-proc)";
+
+/// Says so where `/proc` is another namespace's.
+pub(super) fn note_foreign_proc(events: &EventSender, clock: Clock, pid: i32) {
+    note(events, clock, pid, sys::proc_is_foreign().then(|| FOREIGN_PROC.to_owned()));
+}
 
 /// Says a sentence for the report.
 pub(super) fn note(events: &EventSender, clock: Clock, pid: i32, text: Option<String>) {

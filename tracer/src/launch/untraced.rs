@@ -3,7 +3,7 @@
 
 use super::forward::Seen;
 use super::link::ToFront;
-use super::tracer::{Run, Teller, note};
+use super::tracer::{Run, Teller, note, note_foreign_proc};
 use super::{Capture, WatchSide};
 use crate::capture::clock::Clock;
 use crate::capture::ebpf::{self, Loaded, Reader};
@@ -32,6 +32,7 @@ pub(super) fn attend<W>(
     let pid = Pid(spawned.pid);
     let mut waiter = Waiter { pid, clock: run.clock, events, teller, reader: None, probes: None };
     waiter.tell(What::ProcessStart { ppid: Pid(nix::unistd::getpid().as_raw()), ns_pid: None });
+    note_foreign_proc(&waiter.events, waiter.clock, pid.0);
     let (capture, seen) = waiter.begin(by, &run);
     if let Capture::Proc(why) = &capture {
         let text = format!("the command could not be traced: {why}");
