@@ -152,7 +152,7 @@ fn usage_errors_name_the_right_form_before_anything_runs() -> Result<()> {
         (&["--stall-after=-1"], "'-1' is no duration"),
         (&["--signal", "NOPE"], "write TERM, SIGTERM or 15"),
         (&["--fail-on-stall=300"], "0..=255"),
-        (&["--backend", "telepathy"], "auto, ptrace, proc"),
+        (&["--backend", "telepathy"], "auto, ebpf, ptrace, proc"),
         (&["--color", "blue"], "auto, always, never"),
         (&["-o", "run.txt"], ".json .jsonl .html .pftrace .trace.json or .md"),
         (&["-o", "/no/such/directory/run.json"], "make it first"),
@@ -238,8 +238,16 @@ fn children_are_watched_unless_asked_not_to() -> Result<()> {
 
 #[test]
 fn the_backend_is_named_with_what_it_cannot_see() -> Result<()> {
-    let (with, _) = timeline(&[], &["true"])?;
+    let (with, _) = timeline(&["--backend", "ptrace"], &["true"])?;
     assert_eq!(with["backend"]["name"], "ptrace");
+    let (best, _) = timeline(&[], &["true"])?;
+    // Where eBPF is permitted, which is not everywhere where root is.
+    let why = best["backend"]["why"].to_string();
+    match best["backend"]["name"].as_str() {
+        Some("ebpf") => ensure!(is_root(), "{why}"),
+        Some("ptrace") => says(&why, "eBPF"),
+        other => anyhow::bail!("{other:?}: {why}"),
+    }
     let (without, said) =
         timeline(&["--backend", "proc", "--stall-after", "500ms"], &["sleep", "2"])?;
     assert_eq!(without["backend"]["name"], "proc");
@@ -247,6 +255,7 @@ fn the_backend_is_named_with_what_it_cannot_see() -> Result<()> {
     assert_eq!(without["findings"][0]["code"], "not-go", "{without:#}");
     says(&said, "clock_nanosleep");
     let (exact, _) = timeline(&["--exact-reads"], &["true"])?;
+    assert_eq!(exact["backend"]["name"], "ptrace", "no other stops at reads");
     assert!(!exact["backend"]["unseen"].to_string().contains("single reads"), "{exact:#}");
     Ok(())
 }
@@ -269,7 +278,8 @@ fn a_job_that_is_killed_leaves_its_answer() -> Result<()> {
     let room = tempfile::tempdir()?;
     let file = room.path().join("run.json");
     let read = || serde_json::from_slice::<Value>(&fs::read(&file).ok()?).ok();
-    let words = ["--stall-after", "500ms", "-o", &file.to_string_lossy(), "sleep", "600"];
+    let output = file.to_string_lossy();
+    let words = ["--backend", "ptrace", "--stall-after", "500ms", "-o", &output, "sleep", "600"];
     let mut child = prepare(&words)?.spawn()?;
     let first = await_that("the first timeline", read)?;
     assert_eq!(

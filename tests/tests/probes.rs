@@ -26,7 +26,7 @@ const RELEASES: [&str; 7] =
     ["1.21.13", "1.22.10", "1.23.9", "1.24.11", "1.25.5", "1.26.6", "1.27.3"];
 
 /// Those of a program that only makes a request.
-const OF_A_CLIENT: [Function; 14] = [
+const OF_A_CLIENT: [Function; 15] = [
     Function::LookUp,
     Function::GoLookUp,
     Function::Exchange,
@@ -41,6 +41,7 @@ const OF_A_CLIENT: [Function; 14] = [
     Function::Close1,
     Function::Body2,
     Function::Close2,
+    Function::Write,
 ];
 
 fn look(program: &Path) -> Result<(Vec<u8>, Points)> {

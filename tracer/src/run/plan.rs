@@ -91,7 +91,14 @@ pub fn plan(options: &RunOptions, argv: Vec<OsString>) -> Result<Planned> {
     }
     let header = header(options, &argv);
     let (mut probes, without_probes) = match options.backend {
+        BackendChoice::Ebpf if options.exact_reads => {
+            bail!(
+                "--exact-reads stops at every read, which only ptrace can: leave out --backend ebpf"
+            )
+        }
         BackendChoice::Ebpf => (Some(ebpf::load().map_err(refused)?), None),
+        // Only ptrace stops at reads.
+        BackendChoice::Auto if options.exact_reads => (None, None),
         BackendChoice::Auto => match ebpf::load() {
             Ok(probes) => (Some(probes), None),
             Err(why) => (None, Some(why)),
