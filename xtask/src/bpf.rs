@@ -22,6 +22,7 @@ const RUSTC: &str = "/usr/bin/rustc";
 const LLVM: &str = "/usr/lib/llvm-22";
 /// What rustc, bpf-linker and the removal of DWARF need.
 const PACKAGES: &[&str] = &[
+    "g++",
     "rustc-web",
     "libstd-rust-web-dev-bpf",
     "rust-web-llvm",
