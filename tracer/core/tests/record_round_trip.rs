@@ -179,6 +179,7 @@ fn every_kind() -> Vec<What> {
             goroutines: goroutines().goroutines,
             living: u64::MAX,
             newest: u64::MAX,
+            cpu_ns: 1,
         })),
         What::Snapshot(Box::new(snapshot())),
         What::Lost { what: text(), count: 1, why: text() },

@@ -27,6 +27,13 @@ pub struct GoRunning {
     pub living: u64,
     /// The highest of their numbers, which are given in order.
     pub newest: u64,
+    /// CPU time that the process had used by then; 0 where that is not known.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub cpu_ns: u64,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// What runs in a Go program; none where that could not be read as a whole.
@@ -39,6 +46,7 @@ pub fn running(go: &GoRuntime) -> Option<GoRunning> {
         goroutines: own().filter(runs).take(MAX_WORK).cloned().collect(),
         living: own().count() as u64,
         newest: own().map(|goroutine| goroutine.id).max().unwrap_or(0),
+        cpu_ns: 0,
     })
 }
 

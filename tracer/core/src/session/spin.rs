@@ -15,6 +15,10 @@ const MOST_SURE: u32 = 3 * RECURRENCES;
 /// After so many readings in a row in which one of them was found nowhere it is no longer known what it does.
 const MAX_MISSED: u32 = 24;
 
+/// A goroutine that runs is interrupted after so much (forcePreemptNS in Go's runtime/proc.go): before that, what is found is what the
+/// last interruption left, and not that it has come back to it.
+const INTERRUPTED_AFTER: u64 = 10_000_000;
+
 /// A loop that only asks whether something has come has a few instructions.
 const MAX_PLACES: usize = 32;
 
@@ -30,6 +34,8 @@ pub struct Spin {
     pub goroutines: BTreeMap<u64, Spinner>,
     living: u64,
     newest: u64,
+    /// CPU time at the last reading that counted.
+    cpu_ns: u64,
 }
 
 /// A goroutine that runs.
@@ -57,10 +63,20 @@ impl Spin {
 
     /// Takes a reading in; whether it fits to those before it.
     fn goes_on(&mut self, reading: &GoRunning) -> bool {
+        if self.is_too_soon(reading) {
+            return true;
+        }
+        self.cpu_ns = reading.cpu_ns;
         let same = (self.living, self.newest) == (reading.living, reading.newest);
         self.goroutines.values_mut().for_each(|spinner| spinner.missed += 1);
         same && reading.goroutines.iter().all(|goroutine| self.is_found(goroutine))
             && self.goroutines.values().all(|spinner| spinner.missed < MAX_MISSED)
+    }
+
+    /// Whether it has hardly run since the last reading: others may have the CPU.
+    fn is_too_soon(&self, reading: &GoRunning) -> bool {
+        let known = self.cpu_ns != 0 && reading.cpu_ns != 0;
+        known && reading.cpu_ns.saturating_sub(self.cpu_ns) < INTERRUPTED_AFTER
     }
 
     fn is_found(&mut self, goroutine: &Goroutine) -> bool {
@@ -101,8 +117,8 @@ impl Spin {
         };
         let goroutines: BTreeMap<u64, Spinner> =
             reading.goroutines.iter().map(spinner).collect::<Option<_>>()?;
-        let (living, newest) = (reading.living, reading.newest);
-        (!goroutines.is_empty()).then_some(Spin { since: t, goroutines, living, newest })
+        let GoRunning { living, newest, cpu_ns, .. } = *reading;
+        (!goroutines.is_empty()).then_some(Spin { since: t, goroutines, living, newest, cpu_ns })
     }
 }
 
@@ -118,6 +134,7 @@ impl Session {
             What::Snapshot(snapshot) => {
                 for process in &snapshot.processes {
                     if let Some(reading) = process.go.as_ref().and_then(running) {
+                        let reading = GoRunning { cpu_ns: process.cpu_ns, ..reading };
                         self.runs(event.t, process.pid, &reading);
                     }
                 }

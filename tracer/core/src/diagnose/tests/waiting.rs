@@ -370,7 +370,7 @@ fn uses_a_cpu(states: impl IntoIterator<Item = u64>) -> Vec<Finding> {
     let mut cpu = 0;
     for state in states {
         let goroutines = vec![runs(state)];
-        let running = GoRunning { goroutines, living: 2, newest: 5 };
+        let running = GoRunning { goroutines, living: 2, newest: 5, cpu_ns: 0 };
         cpu += 2_000_000_000;
         run = run
             .event(ROOT, What::GoRunning(Box::new(running)))

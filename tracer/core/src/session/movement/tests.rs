@@ -275,7 +275,7 @@ fn runs(run: &mut Run, seconds: u64, pid: i32, state: u64) {
         cut: false,
         calls: Vec::new(),
     };
-    let running = GoRunning { goroutines: vec![goroutine], living: 1, newest: 1 };
+    let running = GoRunning { goroutines: vec![goroutine], living: 1, newest: 1, cpu_ns: 0 };
     run.at(seconds, pid, What::GoRunning(Box::new(running)));
 }
 

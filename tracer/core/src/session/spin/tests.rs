@@ -21,7 +21,7 @@ fn running(id: u64, at: Option<(u64, u64)>) -> Goroutine {
 }
 
 fn reading(goroutines: Vec<Goroutine>) -> GoRunning {
-    GoRunning { goroutines, living: 3, newest: 20 }
+    GoRunning { goroutines, living: 3, newest: 20, cpu_ns: 0 }
 }
 
 /// The first of these readings begins a spin; none where one after it does not fit.
@@ -96,4 +96,14 @@ fn a_benchmark_repeats_itself() {
         reading(vec![Goroutine { functions, ..running(1, Some((10, 1))) }])
     };
     assert!(spin((0..6).map(|_| benchmark())).is_none());
+}
+
+#[test]
+fn what_an_old_interruption_left_is_no_recurrence() {
+    let at = |millis: u64| GoRunning {
+        cpu_ns: millis * 1_000_000,
+        ..reading(vec![running(1, Some((10, 1)))])
+    };
+    assert!(spin((1..8).map(|n| at(n * 20))).unwrap().is_proven());
+    assert!(!spin((1..8).map(|n| at(100 + n))).unwrap().is_proven(), "it has hardly run");
 }
