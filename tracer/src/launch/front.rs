@@ -10,7 +10,7 @@ use gmtrace_core::units::Pid;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
-use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::signalfd::{SfdFlags, SignalFd, siginfo};
 use nix::unistd::{getpid, getsid};
 use std::io::{self, Write};
 use std::os::fd::AsFd;
@@ -151,12 +151,7 @@ impl Front {
     fn pass_signals(&self) -> bool {
         let mut leave = false;
         while let Ok(Some(info)) = self.signals.read_signal() {
-            let signal = info.ssi_signo.cast_signed();
-            let from = SignalInfo {
-                code: info.ssi_code,
-                pid: info.ssi_pid.cast_signed(),
-                uid: info.ssi_uid,
-            };
+            let (signal, from) = taken(&info);
             if self.ended.is_some() {
                 leave |=
                     matches!(signal, libc::SIGINT | libc::SIGTERM | libc::SIGHUP | libc::SIGQUIT);
@@ -211,18 +206,19 @@ impl Front {
     /// Hands on to a command what nobody else does any more.
     fn pass_on(&self, command: &Held) {
         while let Ok(Some(info)) = self.signals.read_signal() {
-            let signal = info.ssi_signo.cast_signed();
-            let from = SignalInfo {
-                code: info.ssi_code,
-                pid: info.ssi_pid.cast_signed(),
-                uid: info.ssi_uid,
-            };
+            let (signal, from) = taken(&info);
             if signal != libc::SIGCHLD && self.concerns_command(signal, &from) {
                 // ESRCH: it has ended.
                 _ = command.kill(signal);
             }
         }
     }
+}
+
+/// The signal that was read, and who sent it.
+fn taken(info: &siginfo) -> (i32, SignalInfo) {
+    let (code, pid, uid) = (info.ssi_code, info.ssi_pid.cast_signed(), info.ssi_uid);
+    (info.ssi_signo.cast_signed(), SignalInfo { code, pid, uid })
 }
 
 /// Says why the command did not run, as env(1) does.
