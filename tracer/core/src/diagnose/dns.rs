@@ -3,7 +3,7 @@
 use super::draft::Draft;
 use super::scene::Scene;
 use crate::report::{Confidence, Peer, Role};
-use crate::session::{Lookup, Question};
+use crate::session::{ByLibc, Lookup, Question};
 use crate::text;
 use crate::units::Nanos;
 use std::net::SocketAddr;
@@ -39,9 +39,9 @@ pub(super) fn draft<'a, 's>(
     server: Option<SocketAddr>,
     summary: String,
 ) -> Draft<'a, 's> {
-    let syscall = if lookup.getaddrinfo { "poll" } else { "read" };
+    let syscall = if lookup.getaddrinfo.is_some() { "poll" } else { "read" };
     let mut made = Draft::new(scene, code, lookup.pid, lookup.since, summary)
-        .blocked(Some(lookup.tid).filter(|_| lookup.getaddrinfo), syscall, None)
+        .blocked(Some(lookup.tid).filter(|_| lookup.getaddrinfo.is_some()), syscall, None)
         .fact("asked", [asked(lookup)])
         .role(Role::Resolver);
     if let Some(goroutine) = lookup.goroutine {
@@ -58,12 +58,13 @@ pub(super) fn draft<'a, 's>(
             ..Peer::default()
         });
     }
-    if lookup.getaddrinfo {
-        made = made.evidence(
-            "libc's getaddrinfo asks (inferred from its nscd step)",
-            lookup.since,
-            "getaddrinfo-start",
-        );
+    if let Some(how) = lookup.getaddrinfo {
+        let text = match how {
+            ByLibc::Seen => "libc's getaddrinfo asks",
+            ByLibc::NscdStep => "libc's getaddrinfo asks (inferred from its nscd step)",
+            ByLibc::Polls => "a thread waits in poll(2), as libc's getaddrinfo does",
+        };
+        made = made.evidence(text, lookup.since, "getaddrinfo-start");
     }
     made
 }

@@ -3,7 +3,7 @@
 use super::requests::Requests;
 use super::*;
 use crate::event::Record;
-use crate::session::{Connection, LockWait, Lookup, Phase, Process, Session};
+use crate::session::{ByLibc, Connection, LockWait, Lookup, Phase, Process, Session};
 use crate::watch::Watch;
 use serde_json::json;
 
@@ -262,7 +262,7 @@ fn lookup_spans(lookup: &Lookup) -> Vec<Span> {
                     .attr("server.address", server.ip().to_string())
                     .attr("server.port", server.port());
             }
-            if lookup.getaddrinfo {
+            if matches!(lookup.getaddrinfo, Some(ByLibc::NscdStep | ByLibc::Polls)) {
                 made = made.attr("gmtrace.inferred", "getaddrinfo");
             }
             match (&q.answer, &q.error) {

@@ -1,7 +1,7 @@
 //! What only a snapshot shows: the connections and lock requests of processes whose system calls are not seen, such as the
 //! holder of a lock that was started elsewhere. Made anew from each snapshot.
 
-use super::{Connection, LockWait, Lookup, Question, Session};
+use super::{ByLibc, Connection, LockWait, Lookup, Question, Session};
 use crate::event::{
     DescriptorTarget, KernelLock, LockKind, LockMode, ProcessRole, ProcessState, ResolverKind,
     Snapshot, Socket, Syscall, TcpInfo, TcpSample, ThreadState, Transport,
@@ -158,7 +158,7 @@ fn lookup(t: Nanos, process: &ProcessState, snapshot: &Snapshot) -> Option<Looku
         questions,
         since: t,
         ended: None,
-        getaddrinfo: polls.is_some(),
+        getaddrinfo: polls.map(|_| ByLibc::Polls),
         goroutine: None,
         modules: Vec::new(),
     })

@@ -33,8 +33,19 @@ pub struct Lookup {
     pub goroutine: Option<u64>,
     /// The modules it is looked up for.
     pub modules: Vec<String>,
-    /// Whether getaddrinfo's footprint was seen.
-    pub getaddrinfo: bool,
+    /// How it is known that libc's getaddrinfo asks, if it is.
+    pub getaddrinfo: Option<ByLibc>,
+}
+
+/// How it is known that a question comes from libc's getaddrinfo.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ByLibc {
+    /// The call itself was seen.
+    Seen,
+    /// It asked nscd first.
+    NscdStep,
+    /// Its thread waits in poll(2), where Go's own resolver never does.
+    Polls,
 }
 
 /// One question to one server.
@@ -159,7 +170,7 @@ impl Session {
             since: question.t,
             questions: vec![question],
             ended: None,
-            getaddrinfo: getaddrinfo.is_some(),
+            getaddrinfo,
             goroutine: None,
             modules: Vec::new(),
         });

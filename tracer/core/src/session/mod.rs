@@ -19,7 +19,7 @@ mod work;
 pub use body::{Bodies, Body};
 pub use connection::{Connection, Hello, Phase, Request, Response};
 pub use lock::LockWait;
-pub use lookup::{Lookup, Question};
+pub use lookup::{ByLibc, Lookup, Question};
 pub use movement::{CPU_SHARE_THAT_MOVES, Movement, OLD_WAIT, WRITTEN_THAT_MOVES};
 pub use output::OutputTail;
 pub use process::Process;

@@ -1,6 +1,6 @@
 //! Processes of the tree.
 
-use super::Session;
+use super::{ByLibc, Session};
 use crate::event::{Event, Exec, Exit, ProcessRole, What};
 use crate::units::{Nanos, Pid};
 
@@ -23,8 +23,8 @@ pub struct Process {
     pub exit: Option<Exit>,
     /// Stopped by this signal, since when.
     pub stopped: Option<(Nanos, String)>,
-    /// When libc's getaddrinfo last began in it.
-    pub getaddrinfo: Option<Nanos>,
+    /// How it is known that libc's getaddrinfo began in it, if it did.
+    pub getaddrinfo: Option<ByLibc>,
     /// Calls of a foreign ABI, by its name.
     pub foreign: Option<String>,
 }
@@ -76,7 +76,10 @@ impl Session {
                 self.at(event).stopped = Some((event.t, signal.clone()));
             }
             What::Continued => self.at(event).stopped = None,
-            What::GetaddrinfoStart { .. } => self.at(event).getaddrinfo = Some(event.t),
+            What::GetaddrinfoStart { name } => {
+                let how = if name.is_some() { ByLibc::Seen } else { ByLibc::NscdStep };
+                self.at(event).getaddrinfo = Some(how);
+            }
             What::ForeignSyscall { abi, .. } => self.at(event).foreign = Some(abi.clone()),
             _ => {}
         }

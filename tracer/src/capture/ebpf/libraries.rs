@@ -4,8 +4,7 @@
 use super::load::Loaded;
 use gmtrace_core::units::Pid;
 use object::Endianness;
-use object::elf::{PT_INTERP, ProgramHeader64};
-use object::read::elf::{ElfFile64, ProgramHeader};
+use object::read::elf::ElfFile64;
 use object::read::{Object, ObjectSegment, ObjectSymbol, ReadCache};
 use std::collections::{HashSet, VecDeque};
 use std::fs::File;
@@ -35,18 +34,11 @@ type Key = (String, u64);
 pub struct Libraries {
     watched: HashSet<Key>,
     begun: VecDeque<(Instant, Pid)>,
-    /// Whether the machine's own has been looked for.
-    usual: bool,
-    /// When processes were looked at for the first time.
-    since: Option<Instant>,
 }
 
 impl Libraries {
-    /// Watches the machine's own libc, before any process has mapped it, unless that was done before.
+    /// Watches the machine's own libc, before any process of the tree has mapped it.
     pub fn watch_usual(&mut self, loaded: &mut Loaded) {
-        if std::mem::replace(&mut self.usual, true) {
-            return;
-        }
         // gmtrace's own, if it has one; opening what is usual asks no filesystem that its own start did not ask.
         let own = self.libc_of(Pid(std::process::id().cast_signed()));
         if let Some((key, path)) = own {
@@ -66,10 +58,6 @@ impl Libraries {
 
     /// Looks at those that have had the time to map their libraries.
     pub fn look(&mut self, loaded: &mut Loaded) {
-        // A command that has ended by then needs none.
-        if self.since.get_or_insert_with(Instant::now).elapsed() >= SETTLED {
-            self.watch_usual(loaded);
-        }
         while let Some((at, pid)) = self.begun.front().copied() {
             if at.elapsed() < SETTLED {
                 return;
@@ -112,18 +100,6 @@ fn libc(line: &str) -> Option<(Key, String)> {
         || name.starts_with("ld-musl-")
         || name.starts_with("libc.musl-");
     is_libc.then(|| ((device.to_owned(), inode.parse().unwrap_or(0)), path.to_owned()))
-}
-
-/// Whether a program is not linked with any library.
-pub(super) fn is_static(file: &Path) -> bool {
-    let look = || {
-        let cache = ReadCache::new(File::open(file).ok()?);
-        let elf = ElfFile64::<Endianness, _>::parse(&cache).ok()?;
-        let wants =
-            |segment: &ProgramHeader64<Endianness>| segment.p_type(elf.endian()) == PT_INTERP;
-        Some(!elf.elf_program_headers().iter().any(wants))
-    };
-    look().unwrap_or(false)
 }
 
 /// Where in a libc's file its getaddrinfo begins.

@@ -218,17 +218,15 @@ impl Loaded {
         self.probe(("getaddrinfo_enter", Moment::Reached), file, &at)
     }
 
-    /// Makes ready for a command, whose program this is if it is a go command. One that is not linked with libc asks nothing of it, and
-    /// what it runs comes later, as does the watch on libc then: for that the kernel looks at every process of the machine.
+    /// Makes ready for a command, whose program this is if it is a go command, and for what it runs. What a library costs is the
+    /// kernel's wait until no process is about to be copied (dup_mmap_sem in kernel/events/uprobes.c), and the probes of Go pay that.
     pub fn expect(&mut self, go: Option<&Path>) {
         if let Some(go) = go {
             self.watch_go(go);
         }
-        if !go.is_some_and(libraries::is_static) {
-            let mut libraries = std::mem::take(&mut self.libraries);
-            libraries.watch_usual(self);
-            self.libraries = libraries;
-        }
+        let mut libraries = std::mem::take(&mut self.libraries);
+        libraries.watch_usual(self);
+        self.libraries = libraries;
     }
 
     /// Probes the functions of a Go program, from now on and in every process that runs it; the programs look at those of the tree.
