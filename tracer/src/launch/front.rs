@@ -2,6 +2,7 @@
 
 use super::link::{Got, Link, ToFront};
 use super::{Ended, Held, WatchSide, orphans, tracer};
+use crate::bounded::{Patience, is_running};
 use crate::capture::clock::Clock;
 use crate::capture::ebpf::Loaded;
 use crate::capture::ptrace::sys::{self, Fork};
@@ -14,10 +15,10 @@ use nix::sys::signalfd::{SfdFlags, SignalFd, siginfo};
 use nix::unistd::{getpid, getsid};
 use std::io::{self, Write};
 use std::os::fd::AsFd;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// How long the watch may take after the command has ended.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long the watch may sleep after the command has ended.
+const BOUND: Duration = Duration::from_secs(2);
 
 /// See [`super::run`].
 pub(super) fn run<W>(
@@ -65,7 +66,7 @@ struct Front {
     tracer: i32,
     /// The command, if it lives on without the tracer.
     lives_on: Option<Held>,
-    ended: Option<(Ended, Instant)>,
+    ended: Option<(Ended, Patience)>,
     status: Option<u8>,
     done: bool,
 }
@@ -74,9 +75,10 @@ impl Front {
     /// Waits for the command's end and the watch's.
     fn wait(&mut self, name: &str) -> io::Result<Ended> {
         loop {
-            if let Some((ended, at)) = self.ended
-                && (self.done || at.elapsed() >= PATIENCE)
+            if let Some((ended, patience)) = &mut self.ended
+                && (self.done || patience.is_over(|| is_running(self.tracer)))
             {
+                let ended = *ended;
                 return Ok(self.status.map_or(ended, Ended::Code));
             }
             let (signal, message) = self.poll()?;
@@ -97,7 +99,7 @@ impl Front {
     }
 
     fn poll(&self) -> Result<(bool, bool), Errno> {
-        let left = self.ended.map(|(_, at)| PATIENCE.saturating_sub(at.elapsed()));
+        let left = self.ended.as_ref().map(|(_, patience)| patience.pause());
         let timeout = left.map_or(PollTimeout::NONE, |left| {
             // A millisecond more: poll(2) must not come back before the time is up.
             PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::ZERO)
@@ -121,7 +123,7 @@ impl Front {
                 self.lives_on = (lives_on > 0).then(|| Held::child(Pid(lives_on)));
             }
             ToFront::Stopped(signal) => self.stop(signal),
-            ToFront::Ended(ended) => self.ended = Some((ended, Instant::now())),
+            ToFront::Ended(ended) => self.ended = Some((ended, Patience::new(BOUND))),
             ToFront::Status(status) => self.status = Some(status),
             ToFront::Done => self.done = true,
             ToFront::Continued | ToFront::NotRun(_) | ToFront::Failed(_) => {}

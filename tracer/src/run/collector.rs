@@ -1,5 +1,6 @@
 //! The thread that reads `/proc`, beside the one that decides: a reading may take a second where a filesystem is dead.
 
+use gmtrace::bounded::{Counted, Patience, is_any_running};
 use gmtrace::capture::clock::Clock;
 use gmtrace::capture::gosettings::{self, Started};
 use gmtrace::capture::proc::{Proc, SnapshotWants, SocketFilter};
@@ -8,7 +9,7 @@ use gmtrace_core::units::{Inode, Pid};
 use std::collections::HashSet;
 use std::convert::Infallible;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How long reading a go command's settings may take.
 const BOUND: Duration = Duration::from_secs(1);
@@ -65,6 +66,7 @@ impl Collector {
 }
 
 fn serve(requests: &Receiver<Request>, clock: Clock, sink: &Sender<Event>) {
+    let _counted = Counted::new();
     let mut proc = Proc::new();
     for request in requests {
         let read = match request {
@@ -104,7 +106,7 @@ pub fn read_settings(
 ) -> Reading {
     let (reads, over) = channel();
     let work = move || {
-        let _until_it_ends: Sender<Infallible> = reads;
+        let (_until_it_ends, _counted): (Sender<Infallible>, _) = (reads, Counted::new());
         let settings = match started {
             Some(started) => gosettings::read_started(started, BOUND),
             None => gosettings::read(pid, BOUND),
@@ -125,11 +127,12 @@ pub fn read_settings(
 pub struct Reading(Receiver<Infallible>);
 
 impl Reading {
-    /// Waits until it is over, or until `deadline`.
-    pub fn wait(&self, deadline: Instant) {
-        let left = deadline.saturating_duration_since(Instant::now());
-        // Nothing is ever sent: the sender goes with the thread.
-        _ = self.0.recv_timeout(left);
+    /// Waits until it is over, or until there is no more patience.
+    pub fn wait(&self, patience: &mut Patience) {
+        while !self.is_over() && !patience.is_over(is_any_running) {
+            // Nothing is ever sent: the sender goes with the thread.
+            _ = self.0.recv_timeout(patience.pause());
+        }
     }
 
     /// Whether it is over.

@@ -16,6 +16,7 @@ use crate::output::files::Target;
 use crate::output::kept;
 use crate::output::recording::{RecordingPlan, Writers};
 use crate::output::screen::{Screen, clear_live_line};
+use gmtrace::bounded::Patience;
 use gmtrace::capture::ebpf;
 use gmtrace::capture::gosettings::Started;
 use gmtrace::capture::proc::{Watch as DestroyedWatch, watch_destroyed};
@@ -29,7 +30,7 @@ use gmtrace_core::units::{Nanos, Pid};
 use gmtrace_core::watch::Watch;
 use std::collections::{HashMap, HashSet};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Settings are waited for this long before a snapshot is judged without them.
 const SETTINGS: Duration = Duration::from_millis(300);
@@ -59,7 +60,7 @@ struct Running {
     sink: Sender<Event>,
     limits: Limits,
     destroyed: Option<DestroyedWatch>,
-    asked: Option<(SnapshotCause, Nanos)>,
+    asked: Option<(SnapshotCause, Patience)>,
     /// A sample that has not come yet.
     sampling: bool,
     ending: Option<i32>,
@@ -301,8 +302,8 @@ impl Running {
 
     /// What a stranger's connection is for hangs on the stranger's settings: they come before what it waits for.
     fn await_settings(&mut self) {
-        let deadline = Instant::now() + SETTINGS;
-        self.settings.iter().for_each(|reading| reading.wait(deadline));
+        let mut patience = Patience::new(SETTINGS);
+        self.settings.iter().for_each(|reading| reading.wait(&mut patience));
         self.take_readings();
     }
 

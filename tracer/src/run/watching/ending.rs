@@ -5,10 +5,12 @@ use super::super::tree;
 use super::super::writing::{Writing, Written};
 use super::{BOUND, Running};
 use crate::output::recording::Writers;
+use gmtrace::bounded::{Patience, is_any_running};
 use gmtrace_core::event::{End, EndTag, EndedBy, Exit, SnapshotCause, What};
 use gmtrace_core::report::FindingState;
 use gmtrace_core::text::Escaped;
 use gmtrace_core::units::Nanos;
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::Instant;
 
 impl Running {
@@ -17,12 +19,12 @@ impl Running {
         match self.limits.due(now, still) {
             Some(Act::ReportAndSend(signal)) => {
                 self.ending = Some(signal);
-                self.ask(SnapshotCause::Asked, now);
+                self.ask(SnapshotCause::Asked);
             }
             Some(Act::Kill) => self.end_command(libc::SIGKILL),
             None => {}
         }
-        if let (None, Some(signal)) = (self.asked, self.ending) {
+        if let (None, Some(signal)) = (&self.asked, self.ending) {
             self.ending = None;
             self.report_limit();
             self.end_command(signal);
@@ -78,16 +80,16 @@ impl Running {
             destroyed.finish();
         }
         // What a connection was for hangs on the settings, and a short command is over before they are read.
-        let deadline = Instant::now() + BOUND;
-        self.settings.iter().for_each(|reading| reading.wait(deadline));
+        let mut patience = Patience::new(BOUND);
+        self.settings.iter().for_each(|reading| reading.wait(&mut patience));
         if let Some(privileges) = self.privileges.take() {
-            privileges.finish(deadline);
+            privileges.finish(Instant::now() + patience.pause());
         }
         self.take_readings();
         let now = self.side.clock.now();
         let failed = self.exit.as_ref().is_none_or(|e| *e != Exit::Code(0));
         if failed {
-            self.last_snapshot(now);
+            self.last_snapshot();
         }
         let ended_by = self.limits.ended_by().or(match &self.exit {
             Some(Exit::Signal(signal)) if signal == "SIGINT" => Some(EndedBy::Interrupt),
@@ -127,11 +129,15 @@ impl Running {
         streams.go_on();
     }
 
-    pub(super) fn last_snapshot(&mut self, now: Nanos) {
-        self.ask(SnapshotCause::End, now);
-        let deadline = Instant::now() + BOUND;
-        let left = || deadline.saturating_duration_since(Instant::now());
-        while let Ok(event) = self.readings.recv_timeout(left()) {
+    pub(super) fn last_snapshot(&mut self) {
+        self.ask(SnapshotCause::End);
+        let mut patience = Patience::new(BOUND);
+        while !patience.is_over(is_any_running) {
+            let event = match self.readings.recv_timeout(patience.pause()) {
+                Ok(event) => event,
+                Err(RecvTimeoutError::Timeout) => continue,
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
             let last = matches!(&event.what, What::Snapshot(s) if s.cause == SnapshotCause::End);
             self.take(event);
             if last {

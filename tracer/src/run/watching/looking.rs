@@ -1,8 +1,8 @@
 //! What is read, and when: counters, locks whose end nobody sees, goroutines, and everything where nothing moves.
 
 use super::super::collector::Request;
-use super::super::plan::nanos;
 use super::{BOUND, Running};
+use gmtrace::bounded::{Patience, is_any_running};
 use gmtrace::capture::proc::{SnapshotWants, still_in_lock};
 use gmtrace::launch::Capture;
 use gmtrace_core::diagnose::unpacking;
@@ -33,15 +33,16 @@ impl Running {
             self.collector.ask(Request::Sample { pids: self.pids(), sockets: self.sockets() });
         }
         self.look_at_work(now);
-        if let Some((cause, since)) = self.asked {
-            if now.since(since) > nanos(BOUND) {
+        if let Some((cause, patience)) = &mut self.asked {
+            let cause = *cause;
+            if patience.is_over(is_any_running) {
                 self.asked = None;
                 self.without_snapshot(cause, now);
             }
             return;
         }
         if let Some(cause) = self.watch.due(now) {
-            self.ask(cause, now);
+            self.ask(cause);
         }
     }
 
@@ -67,8 +68,8 @@ impl Running {
         }
     }
 
-    pub(super) fn ask(&mut self, cause: SnapshotCause, now: Nanos) {
-        self.asked = Some((cause, now));
+    pub(super) fn ask(&mut self, cause: SnapshotCause) {
+        self.asked = Some((cause, Patience::new(BOUND)));
         self.collector.ask(Request::Snapshot {
             cause,
             root: self.side.command.pid(),
