@@ -1,6 +1,6 @@
 //! The columns: a command alone, and under each tool.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,7 +8,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use crate::workspace::output_of;
+use crate::workspace::{find_program, output_of};
 
 /// One way to run a command.
 pub(super) struct Column {
@@ -18,9 +18,24 @@ pub(super) struct Column {
 
 enum Tool {
     Bare,
-    Gmtrace { program: PathBuf, options: &'static [&'static str] },
-    Strace { calls: &'static str },
+    Gmtrace {
+        program: PathBuf,
+        options: &'static [&'static str],
+    },
+    Strace {
+        calls: &'static str,
+    },
+    Perf,
+    Bpftrace,
+    /// Not the work is watched, but a program beside it that sleeps.
+    Beside(Box<Tool>),
 }
+
+/// What sleeps while others are measured; it is ended long before.
+const SLEEPER: [&str; 2] = ["/bin/sleep", "86400"];
+/// What bpftrace prints for each call. It cannot tell the processes below the command from others, and prints those too.
+const BPFTRACE: &str = "tracepoint:syscalls:sys_enter_connect,tracepoint:syscalls:sys_enter_flock \
+                        { printf(\"%d %s\\n\", pid, probe); }";
 
 /// What a tool writes in one run besides what it always writes.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -37,13 +52,34 @@ impl Column {
     /// The bare command first: it is what the others are compared with.
     pub(super) fn all(gmtrace: PathBuf) -> Vec<Self> {
         let strace = |name, calls| Self { name, tool: Tool::Strace { calls } };
-        vec![
+        let mut columns = vec![
             Self { name: "bare", tool: Tool::Bare },
             Self::gmtrace("gmtrace", gmtrace.clone(), &["--backend", "ptrace"]),
             Self::gmtrace("gmtrace by eBPF", gmtrace, &["--backend", "ebpf"]),
             strace("strace", "connect,flock"),
             strace("strace with read", "connect,flock,read"),
-        ]
+        ];
+        let installed =
+            [("perf", "perf trace", Tool::Perf), ("bpftrace", "bpftrace", Tool::Bpftrace)];
+        let installed =
+            installed.into_iter().filter(|(program, ..)| find_program(program).is_some());
+        columns.extend(installed.map(|(_, name, tool)| Self { name, tool }));
+        columns
+    }
+
+    /// For a rate of events: who keeps up with it, and loses none.
+    pub(super) fn of_events(gmtrace: PathBuf) -> Vec<Self> {
+        let all = Self::all(gmtrace).into_iter();
+        all.filter(|column| column.name != "strace with read").collect()
+    }
+
+    /// The work alone, and while each tool watches a program beside it.
+    pub(super) fn beside(gmtrace: PathBuf) -> Vec<Self> {
+        let beside = |column: Self| match column.tool {
+            Tool::Bare => column,
+            tool => Self { tool: Tool::Beside(Box::new(tool)), ..column },
+        };
+        Self::of_events(gmtrace).into_iter().map(beside).collect()
     }
 
     /// gmtrace as it is, compared with gmtrace that reads no goroutines while the command moves.
@@ -64,38 +100,19 @@ impl Column {
 
     /// The program whose processes are the tool, and not the work.
     pub(super) fn tool(&self) -> Option<&Path> {
-        match &self.tool {
-            Tool::Bare => None,
-            Tool::Gmtrace { program, .. } => Some(program),
-            Tool::Strace { .. } => Some(Path::new("strace")),
-        }
+        self.tool.program()
+    }
+
+    /// What runs beside the work, if anything does.
+    pub(super) fn companion(&self, file: &Path) -> Option<Vec<OsString>> {
+        let Tool::Beside(tool) = &self.tool else { return None };
+        Some(tool.command(&SLEEPER.map(OsString::from), file, Record::Nothing))
     }
 
     /// The words to type for `work`. strace always writes to `file`; gmtrace writes its recording
     /// there, and its timeline into [`timeline`].
     pub(super) fn command(&self, work: &[OsString], file: &Path, record: Record) -> Vec<OsString> {
-        let mut words: Vec<OsString> = match &self.tool {
-            Tool::Bare => Vec::new(),
-            Tool::Gmtrace { program, options } => {
-                let files: &[&Path] = match record {
-                    Record::Nothing => &[],
-                    Record::Events => &[file],
-                    Record::Stops => &[file, &timeline(file)],
-                };
-                let output = files.iter().flat_map(|file| ["-o".into(), OsString::from(file)]);
-                let words = [program.into(), "-q".into()].into_iter();
-                let options = options.iter().map(OsString::from);
-                words.chain(options).chain(output).chain(["--".into()]).collect()
-            }
-            Tool::Strace { calls } => {
-                let trace = format!("trace={calls}").into();
-                let words = ["strace", "--seccomp-bpf", "-f", "-e"].map(OsString::from);
-                let file = ["-o".into(), file.into(), "--".into()];
-                words.into_iter().chain([trace]).chain(file).collect()
-            }
-        };
-        words.extend_from_slice(work);
-        words
+        self.tool.command(work, file, record)
     }
 
     /// How many events the tool wrote to `file`. Fails when it lost something: then it did not do
@@ -107,7 +124,7 @@ impl Column {
         };
         match self.tool {
             Tool::Gmtrace { .. } if record != Record::Nothing => read_recording(&text()?).map(Some),
-            Tool::Strace { .. } => Ok(Some(count_lines(&text()?))),
+            Tool::Strace { .. } | Tool::Perf | Tool::Bpftrace => Ok(Some(count_lines(&text()?))),
             _ => Ok(None),
         }
     }
@@ -128,6 +145,54 @@ impl Column {
         // Both print the version in the first line.
         let told = output_of(Command::new(tool).arg("--version"))?;
         Ok(told.lines().next().map(str::to_owned))
+    }
+}
+
+impl Tool {
+    fn program(&self) -> Option<&Path> {
+        match self {
+            Self::Bare => None,
+            Self::Gmtrace { program, .. } => Some(program),
+            Self::Strace { .. } => Some(Path::new("strace")),
+            Self::Perf => Some(Path::new("perf")),
+            Self::Bpftrace => Some(Path::new("bpftrace")),
+            Self::Beside(tool) => tool.program(),
+        }
+    }
+
+    /// See [`Column::command`].
+    fn command(&self, work: &[OsString], file: &Path, record: Record) -> Vec<OsString> {
+        let mut words: Vec<OsString> = match self {
+            Self::Bare | Self::Beside(_) => Vec::new(),
+            Self::Gmtrace { program, options } => {
+                let files: &[&Path] = match record {
+                    Record::Nothing => &[],
+                    Record::Events => &[file],
+                    Record::Stops => &[file, &timeline(file)],
+                };
+                let output = files.iter().flat_map(|file| ["-o".into(), OsString::from(file)]);
+                let words = [program.into(), "-q".into()].into_iter();
+                let options = options.iter().map(OsString::from);
+                words.chain(options).chain(output).chain(["--".into()]).collect()
+            }
+            Self::Strace { calls } => {
+                let trace = format!("trace={calls}").into();
+                let words = ["strace", "--seccomp-bpf", "-f", "-e"].map(OsString::from);
+                let file = ["-o".into(), file.into(), "--".into()];
+                words.into_iter().chain([trace]).chain(file).collect()
+            }
+            Self::Perf => {
+                let words = ["perf", "trace", "-e", "connect,flock", "-o"].map(OsString::from);
+                words.into_iter().chain([file.into(), "--".into()]).collect()
+            }
+            Self::Bpftrace => {
+                let words = ["bpftrace", "-e", BPFTRACE, "-o"].map(OsString::from);
+                let command = work.join(OsStr::new(" "));
+                return words.into_iter().chain([file.into(), "-c".into(), command]).collect();
+            }
+        };
+        words.extend_from_slice(work);
+        words
     }
 }
 
@@ -190,7 +255,8 @@ mod tests {
             let words = column.command(&work, Path::new("/t/out"), Record::Events);
             let recording = words.contains(&OsString::from("/t/out"));
             assert_eq!(recording, column.tool().is_some(), "{}", column.name);
-            assert_eq!(words[words.len() - 2..], work);
+            let words = words.join(OsStr::new(" ")).into_string().unwrap();
+            assert!(words.ends_with("go version"), "{words}");
         }
     }
 }

@@ -1,13 +1,16 @@
 //! Runs the work under each column, in turn.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::prctl::set_child_subreaper;
+use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 use wait4::Wait4;
@@ -66,13 +69,17 @@ impl Bench<'_> {
     /// One run with the clock on, from just before it is started to the moment it is reaped.
     fn timed(&self, column: &Column) -> Result<Run> {
         let mut command = self.ready(column, self.events())?;
+        let companion = column.companion(&self.recording()).map(|words| self.start_beside(&words));
+        let companion = companion.transpose()?;
         let started = Instant::now();
         let ended = start(&mut command)?.wait4()?;
         let took = started.elapsed();
+        companion.map_or(Ok(()), Companion::end)?;
         self.reap_orphans()?;
         let events = column.events(&self.recording(), self.events());
         Ok(Run {
             seconds: took.as_secs_f64(),
+            cpu: (ended.rusage.utime + ended.rusage.stime).as_secs_f64(),
             status: ended.status,
             said: self.said(ended.status),
             cache_files: count_files(&self.environment.module_cache())?,
@@ -88,7 +95,8 @@ impl Bench<'_> {
     /// One run with the clock off: the most memory that the tool's own processes held, in bytes, and
     /// how often it stopped the command.
     fn counted(&self, column: &Column) -> Result<(Option<u64>, Option<u64>)> {
-        let Some(tool) = column.tool().filter(|_| !self.prepared.brief) else {
+        let alone = column.companion(&self.recording()).is_some() || self.prepared.brief;
+        let Some(tool) = column.tool().filter(|_| !alone) else {
             start(&mut self.ready(column, self.events())?)?.wait()?;
             self.reap_orphans()?;
             return Ok((None, None));
@@ -119,6 +127,23 @@ impl Bench<'_> {
         Ok(command)
     }
 
+    /// Starts what runs beside the work, and waits until its sleeper sleeps: by then the tool is attached.
+    fn start_beside(&self, words: &[OsString]) -> Result<Companion> {
+        let (program, arguments) = words.split_first().context("a tool without words")?;
+        let mut command = self.environment.command(Path::new(program));
+        command.args(arguments).current_dir(&self.prepared.folder);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut tool = start(&mut command)?;
+        loop {
+            if let Some(sleeper) = memory::asleep_below(tool.id(), "sleep") {
+                return Ok(Companion { tool, sleeper });
+            }
+            let ended = tool.try_wait()?;
+            ensure!(ended.is_none(), "{}: {ended:?}", Path::new(program).display());
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     fn recording(&self) -> std::path::PathBuf {
         self.environment.folder().join("recording.jsonl")
     }
@@ -144,6 +169,21 @@ impl Bench<'_> {
             };
             waitpid(Pid::from_raw(i32::try_from(orphan)?), None)?;
         }
+    }
+}
+
+/// A tool that watches something else than the work.
+struct Companion {
+    tool: Child,
+    sleeper: u32,
+}
+
+impl Companion {
+    /// The tool ends with what it watches.
+    fn end(mut self) -> Result<()> {
+        kill(Pid::from_raw(i32::try_from(self.sleeper)?), Signal::SIGTERM)?;
+        self.tool.wait()?;
+        Ok(())
     }
 }
 

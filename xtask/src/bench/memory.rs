@@ -55,6 +55,15 @@ fn parse_high_water(status: &str) -> Option<u64> {
     kibibytes.checked_mul(1024)
 }
 
+/// The process below `pid` that has this name and sleeps.
+pub(super) fn asleep_below(pid: u32, name: &str) -> Option<u32> {
+    let is_it = |pid: &u32| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        stat.contains(&format!(" ({name}) S "))
+    };
+    with_descendants(pid).into_iter().find(is_it)
+}
+
 fn with_descendants(pid: u32) -> Vec<u32> {
     let mut found = vec![pid];
     let mut next = 0;

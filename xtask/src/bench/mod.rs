@@ -77,13 +77,13 @@ fn measure(workspace: &Workspace, options: &Options) -> Result<Results> {
     debian::provide(debian::FOR_BENCH)?;
     progress("building gmtrace and the module proxy");
     let built = workspace.build_optimised(&["gmtrace", "gmtrace-tests"])?;
-    let (gmtrace, proxy) = (built.join("gmtrace"), built.join("module-proxy"));
+    let gmtrace = built.join("gmtrace");
     let environment = Environment::prepare(workspace, options.go.as_deref(), &options.tmpfs)?;
     measure::adopt_orphans()?;
 
     let (mut rows, mut looks) = (Vec::new(), Vec::new());
     for row in Row::chosen(&options.rows) {
-        match row.prepare(&environment, &proxy)? {
+        match row.prepare(&environment, &built)? {
             Some(prepared) => {
                 let columns = row.columns(gmtrace.clone());
                 rows.push(measure::row(row, &prepared, &columns, &environment, options)?);

@@ -6,8 +6,16 @@ use serde_json::{Value, json};
 use super::results::{Cell, LookResult, Results, RowResult};
 use super::statistics::{Ratio, median};
 
-const HEAD: [&str; 7] =
-    ["work", "under", "median", "ratio to the first, 95 %", "peak memory", "stops", "events"];
+const HEAD: [&str; 8] = [
+    "work",
+    "under",
+    "median",
+    "ratio to the first, 95 %",
+    "CPU time",
+    "peak memory",
+    "stops",
+    "events",
+];
 
 type Line = [String; HEAD.len()];
 
@@ -100,6 +108,7 @@ fn table_line(name: String, cell: &Cell) -> Line {
         cell.column.to_owned(),
         cell.median.map(duration).unwrap_or_default(),
         cell.ratio.map(interval).unwrap_or_default(),
+        cell.cpu.map(duration).unwrap_or_default(),
         cell.peak_memory.map(mebibytes).unwrap_or_default(),
         cell.stops.map(|stops| stops.to_string()).unwrap_or_default(),
         cell.events.map(|events| events.to_string()).unwrap_or_default(),
@@ -154,6 +163,7 @@ fn json_cell(cell: &Cell) -> Value {
         "seconds": cell.seconds,
         "median": cell.median,
         "ratio": cell.ratio.map(|r| json!({ "value": r.value, "low": r.low, "high": r.high })),
+        "cpu_seconds": cell.cpu,
         "peak_memory_bytes": cell.peak_memory,
         "stops": cell.stops,
         "events": cell.events,
@@ -171,6 +181,7 @@ mod tests {
             column,
             seconds: vec![0.25],
             median: Some(0.25),
+            cpu: Some(0.5),
             ratio,
             peak_memory: Some(3 << 19),
             events: Some(12),
@@ -188,9 +199,9 @@ mod tests {
     fn the_text_lines_up() {
         assert_eq!(
             text(&results()),
-            "work      under    median   ratio to the first, 95 %  peak memory  stops  events\n\
-             list-std  bare     0.250 s                            1.5 MiB             12\n          \
-             gmtrace  0.250 s  1.06 [1.00, 1.10]         1.5 MiB             12\n\n\
+            "work      under    median   ratio to the first, 95 %  CPU time  peak memory  stops  events\n\
+             list-std  bare     0.250 s                            0.500 s   1.5 MiB             12\n          \
+             gmtrace  0.250 s  1.06 [1.00, 1.10]         0.500 s   1.5 MiB             12\n\n\
              6 runs of each (1 of list-std), interleaved; 2 CPUs, x, Linux 6; go1; gmtrace 0.\n"
         );
     }

@@ -47,6 +47,8 @@ pub(super) struct Cell {
     /// Of every run, in the order of the runs.
     pub(super) seconds: Vec<f64>,
     pub(super) median: Option<f64>,
+    /// The median of the seconds of CPU time that the tool and the work used together.
+    pub(super) cpu: Option<f64>,
     /// To the first column; `None` for that itself.
     pub(super) ratio: Option<Ratio>,
     /// Bytes.
@@ -66,6 +68,8 @@ pub(super) struct Measured {
 /// One run.
 pub(super) struct Run {
     pub(super) seconds: f64,
+    /// Seconds of CPU time, of the tool and the work together.
+    pub(super) cpu: f64,
     pub(super) status: ExitStatus,
     /// Standard error of a run that failed.
     pub(super) said: Option<String>,
@@ -109,6 +113,7 @@ impl Measured {
         Cell {
             column: self.column,
             median: median(&seconds),
+            cpu: median(&self.runs.iter().map(|run| run.cpu).collect::<Vec<_>>()),
             ratio: base.and_then(|base| ratio(&seconds, &base.seconds(), seed)),
             seconds,
             peak_memory: self.peak_memory,
@@ -161,7 +166,7 @@ mod tests {
 
     fn run(status: i32, cache_files: u64) -> Run {
         let status = ExitStatus::from_raw(status << 8);
-        Run { seconds: 1.0, status, said: None, cache_files, events: Ok(Some(3)) }
+        Run { seconds: 1.0, cpu: 0.5, status, said: None, cache_files, events: Ok(Some(3)) }
     }
 
     fn row(other: Run) -> RowResult {

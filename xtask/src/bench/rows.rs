@@ -18,6 +18,12 @@ const SAMPLED_MODULES: u32 = 60;
 /// How many modules the row of direct fetches has; each costs a dozen runs of git.
 const REPOSITORIES: u32 = 10;
 
+/// The rate at which no event may be lost, and for how long.
+const EVENTS_PER_SECOND: u64 = 50_000;
+const EVENTS_SECONDS: u64 = 4;
+/// So many locks and messages take about a second.
+const OTHERS_ROUNDS: &str = "200000";
+
 /// A kind of work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Row {
@@ -35,6 +41,10 @@ pub(super) enum Row {
     GitDirect,
     /// 60 modules, 40 ms before each response, under gmtrace with and without its sampler
     Sampler,
+    /// 50,000 locks a second for 4 s: none may be lost
+    Events,
+    /// A program that is not watched, while another one is
+    OtherProcesses,
     /// `gmtrace -p`: how long its answers take
     Attach,
 }
@@ -64,6 +74,8 @@ impl Row {
         Self::GitDirect,
         Self::StartUp,
         Self::Sampler,
+        Self::Events,
+        Self::OtherProcesses,
         Self::Attach,
     ];
 
@@ -80,6 +92,8 @@ impl Row {
             Self::DownloadSlow => "download-40ms",
             Self::GitDirect => "git-direct",
             Self::Sampler => "sampler",
+            Self::Events => "events",
+            Self::OtherProcesses => "other-processes",
             Self::Attach => "attach",
         }
     }
@@ -87,21 +101,27 @@ impl Row {
     /// How many blocks of this row are run when `asked` are asked for: a third of them where a run
     /// takes 5 s to 17 s, nearly all of it waiting, which spreads little.
     pub(super) fn blocks(self, asked: u32) -> u32 {
-        let waits = matches!(self, Self::DownloadSlow | Self::Sampler);
+        let waits = matches!(self, Self::DownloadSlow | Self::Sampler | Self::Events);
         if waits { asked.div_ceil(3) } else { asked }
     }
 
     /// What it is run under; the first is what the others are compared with.
     pub(super) fn columns(self, gmtrace: PathBuf) -> Vec<Column> {
-        if self == Self::Sampler { Column::sampler(gmtrace) } else { Column::all(gmtrace) }
+        match self {
+            Self::Sampler => Column::sampler(gmtrace),
+            Self::Events => Column::of_events(gmtrace),
+            Self::OtherProcesses => Column::beside(gmtrace),
+            _ => Column::all(gmtrace),
+        }
     }
 
     /// Lays out the work; `None` for a row that launches nothing ([`super::attach`]).
     pub(super) fn prepare(
         self,
         environment: &Environment,
-        proxy: &Path,
+        built: &Path,
     ) -> Result<Option<Prepared>> {
+        let (proxy, calls) = (&built.join("module-proxy"), built.join("kernel-calls"));
         let prepared = match self {
             Self::StartUp => {
                 let prepared = Prepared::new(vec!["true".into()], environment.folder());
@@ -115,6 +135,21 @@ impl Row {
             Self::DownloadSlow => download(environment, proxy, MODULES, 40),
             Self::GitDirect => git_direct(environment),
             Self::Sampler => download(environment, proxy, SAMPLED_MODULES, 40),
+            Self::Events => {
+                let rounds = EVENTS_PER_SECOND * EVENTS_SECONDS;
+                let rate = ["--rounds", &rounds.to_string()].map(OsString::from);
+                let rate = rate.into_iter().chain(["--per-second".into()]);
+                let rate = rate.chain([EVENTS_PER_SECOND.to_string().into()]);
+                Ok(Prepared::new(
+                    [calls.into()].into_iter().chain(rate).collect(),
+                    environment.folder(),
+                ))
+            }
+            Self::OtherProcesses => {
+                let words = ["--messages", "--rounds", OTHERS_ROUNDS].map(OsString::from);
+                let words = [calls.into()].into_iter().chain(words).collect();
+                Ok(Prepared::new(words, environment.folder()))
+            }
             Self::Attach => return Ok(None),
         };
         prepared.map(Some).with_context(|| format!("cannot prepare {}", self.name()))

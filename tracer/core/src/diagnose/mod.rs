@@ -104,6 +104,7 @@ rules! {
     lock_unsupported = "lock-unsupported",
     prompt = "prompt",
     pipe_held = "pipe-held",
+    output_blocked = "output-blocked",
     child_failed = "child-failed",
     helper_silent = "helper-silent",
     child_waiting = "child-waiting",

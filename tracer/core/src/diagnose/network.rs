@@ -3,6 +3,7 @@
 use super::draft::Draft;
 use super::scene::Scene;
 use super::target::Target;
+use crate::event::ProcessRole;
 use crate::report::{Confidence, Finding, Role};
 use crate::session::awaited::{Await, Awaited};
 use crate::session::{Connection, Phase};
@@ -171,7 +172,8 @@ pub(super) fn way_round(scene: &Scene<'_>, pid: Pid, target: &Target) -> Option<
 pub(super) fn way_round_role(scene: &Scene<'_>, pid: Pid, role: Role) -> Option<(String, String)> {
     let words = scene.paste(pid);
     // A module proxy that asks another one is no go command, and has settings of its own.
-    if role != Role::WebProxy && !scene.is_go(pid) {
+    let is_git = scene.session.role_of_process(pid) == ProcessRole::Git;
+    if !(scene.is_go(pid) || role == Role::WebProxy && is_git) {
         return None;
     }
     match role {
@@ -190,9 +192,15 @@ pub(super) fn way_round_role(scene: &Scene<'_>, pid: Pid, role: Role) -> Option<
             "use the toolchain that is installed:".to_owned(),
             format!("GOTOOLCHAIN=local {words}"),
         )),
-        Role::WebProxy => Some((
+        Role::WebProxy if scene.is_go(pid) => Some((
             "without the web proxy:".to_owned(),
             format!("env -u HTTPS_PROXY -u HTTP_PROXY -u https_proxy -u http_proxy {words}"),
+        )),
+        // What git runs is not called by hand, and git has a setting of its own.
+        Role::WebProxy => Some((
+            "the web proxy is git's: see where it was set:".to_owned(),
+            "git config --show-origin --get-regexp '^http.*proxy$'; env | grep -i _proxy"
+                .to_owned(),
         )),
         _ => None,
     }

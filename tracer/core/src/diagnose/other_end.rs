@@ -23,7 +23,9 @@ pub(super) fn of(scene: &Scene<'_>, finding: &Finding) -> Vec<Far> {
                 _ => Vec::new(),
             }
         }
-        "child-waiting" | "helper-silent" | "not-go" => far::of(scene, process, descriptor),
+        "child-waiting" | "helper-silent" | "not-go" | "output-blocked" => {
+            far::of(scene, process, descriptor)
+        }
         _ => Vec::new(),
     }
 }

@@ -94,14 +94,18 @@ impl Target {
 
     /// `https://proxy.example.com/`.
     pub(super) fn url(&self) -> String {
-        let host = match (&self.host, self.ip) {
+        match (self.scheme, self.port) {
+            ("http", 80) | ("https", 443) => format!("{}://{}/", self.scheme, self.authority()),
+            (scheme, port) => format!("{scheme}://{}:{port}/", self.authority()),
+        }
+    }
+
+    /// The name, or the address, as it stands in a URL.
+    pub(super) fn authority(&self) -> String {
+        match (&self.host, self.ip) {
             (Some(host), _) => host.clone(),
             (None, IpAddr::V4(ip)) => ip.to_string(),
             (None, IpAddr::V6(ip)) => format!("[{ip}]"),
-        };
-        match (self.scheme, self.port) {
-            ("http", 80) | ("https", 443) => format!("{}://{host}/", self.scheme),
-            (scheme, port) => format!("{scheme}://{host}:{port}/"),
         }
     }
 

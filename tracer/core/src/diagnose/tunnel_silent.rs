@@ -4,14 +4,16 @@
 //!
 //! **Seen by** `CONNECT host:port` sent, no bytes back.
 //!
-//! **Limit** go gives up after 1 minute.
+//! **Limit** go gives up after 1 minute, and does not where SOCKS is spoken; git, by libcurl, after 5 minutes.
 //!
 //! **What to do** Check the web proxy, or whether the host belongs into NO_PROXY.
 
-use super::network::{draft, groups, nothing_back, way_round};
+use super::network::{Group, draft, groups, nothing_back, way_round};
 use super::scene::Scene;
 use crate::report::{Finding, Role};
 use crate::session::Phase;
+use crate::settings;
+use url::Url;
 
 pub(super) fn examine(scene: &Scene<'_>) -> Vec<Finding> {
     groups(scene, Phase::Tunnel)
@@ -27,22 +29,41 @@ pub(super) fn examine(scene: &Scene<'_>) -> Vec<Finding> {
                 "web proxy {name} was asked for {to} {} ago and is silent.",
                 scene.ago(since)
             );
+            let proxy = proxy_of(scene, &group);
+            let socks = proxy.as_ref().is_some_and(|proxy| proxy.starts_with("socks"));
+            let asked = match socks {
+                true => format!("SOCKS greeting sent, to reach {to}"),
+                false => format!("CONNECT {to} sent"),
+            };
+            let limit = match (scene.is_go(group.oldest.pid), socks) {
+                // net/http/transport.go, dialConn: of CONNECT alone.
+                (true, false) => "go gives up after 1 min",
+                (true, true) => "none: go would wait for ever",
+                // lib/connect.h of libcurl, DEFAULT_CONNECT_TIMEOUT.
+                (false, _) => "libcurl gives up after 5 min",
+            };
             let made = draft(scene, "tunnel-silent", &group, summary)
                 .blocked(None, "read", Some(group.oldest.fd))
-                .seen(
-                    format!("CONNECT {to} sent; {}", nothing_back(scene, since)),
-                    since,
-                    "http-request",
-                )
-                .limit("go gives up after 1 min")
+                .seen(format!("{asked}; {}", nothing_back(scene, since)), since, "http-request")
+                .limit(limit)
                 .or_else("the web proxy cannot reach the host either");
             let made = match way_round(scene, group.oldest.pid, &group.target) {
                 Some((text, command)) => made.remedy(text, Some(command)),
                 None => made,
             };
-            let ask =
-                format!("curl -sv -m 10 -o /dev/null -x {} https://{to}/", group.target.url());
+            let url = proxy.unwrap_or_else(|| group.target.url());
+            let url = super::paste::word(&url);
+            let ask = format!("curl -sv -m 10 -o /dev/null -x {url} https://{to}/");
             made.remedy("see whether it answers anybody:", Some(ask)).done()
         })
         .collect()
+}
+
+/// The web proxy as it was set, without credentials, where the connection goes to the one that is set.
+fn proxy_of(scene: &Scene<'_>, group: &Group<'_>) -> Option<String> {
+    let settings = scene.session.settings_for(group.oldest.pid)?;
+    let mut set = settings::web_proxies(&settings.env).into_iter();
+    let proxy = set.find(|proxy| proxy.port == group.oldest.peer.port())?;
+    let url = Url::parse(&proxy.url).ok().filter(|url| url.has_host())?;
+    Some(format!("{}://{}:{}", url.scheme(), group.target.authority(), proxy.port))
 }

@@ -3,7 +3,7 @@
 use super::{ROOT, Run, codes};
 use crate::event::*;
 use crate::report::Confidence;
-use crate::units::{Nanos, Pid, Tid};
+use crate::units::{Fd, Inode, Nanos, Pid, Tid};
 
 /// go 1.27.3, git 2.39.
 const AUTH: &str = "go: git.example.com/mod@v1.4.2: invalid version: git ls-remote -q --end-of-options https://git.example.com/repo in /c/cache/vcs/dae2443719c1179245ea7521114dfecd4c92ab3b7d4a6e0d94836c2081626511: exit status 128:\n\tfatal: could not read Username for 'https://git.example.com': terminal prompts disabled\nConfirm the import path was entered correctly.\nIf this is a private repository, see https://go.dev/doc/faq#git_https for additional information.\n";
@@ -175,6 +175,38 @@ fn a_child_that_sleeps_is_told_with_its_system_call() {
     assert_eq!(codes(&run().snapshot(snapshot(running)).stands_still()), ["unknown"]);
     let stopped = ProcessState { state: 'T', ..asleep(101, ROOT, ProcessRole::Other, "read") };
     assert_eq!(codes(&run().snapshot(snapshot(stopped)).stands_still()), ["stopped"]);
+}
+
+/// A process that sleeps in write(2) to its standard output, and one that could read it.
+fn writes_to(reader: ProcessState) -> Snapshot {
+    let pipe = |fd, access| Descriptor {
+        fd: Fd(fd),
+        target: DescriptorTarget::Pipe(Inode(77)),
+        access: Some(access),
+        locks: Vec::new(),
+        pos: None,
+        close_on_exec: false,
+    };
+    let mut writer = asleep(ROOT, 1, ProcessRole::Go, "write");
+    writer.threads[0].syscall.as_mut().unwrap().args[0] = 1;
+    writer.descriptors = vec![pipe(1, Access::Write)];
+    let reader = ProcessState { descriptors: vec![pipe(0, Access::Read)], ..reader };
+    Snapshot { processes: vec![writer, reader], ..Snapshot::default() }
+}
+
+#[test]
+fn a_full_pipe_is_told_with_who_should_read_it() {
+    let pager = || asleep(200, 1, ProcessRole::Other, "clock_nanosleep");
+    let run = || Run::of("go list -json std").passes(Nanos::from_secs(5));
+    let found = run().snapshot(writes_to(pager())).stands_still();
+    assert_eq!(codes(&found), ["output-blocked"]);
+    assert_eq!(found[0].confidence, Confidence::Certain);
+    assert_eq!(found[0].blocked.fd, Some(Fd(1)));
+    assert!(found[0].summary.contains("(pid 200) does not read"), "{}", found[0].summary);
+    // What runs is about to come out of the call again.
+    let mut moves = writes_to(pager());
+    moves.processes[0].threads[0].state = 'R';
+    assert_eq!(codes(&run().snapshot(moves).stands_still()), ["unknown"]);
 }
 
 #[test]
