@@ -251,7 +251,7 @@ pub enum What {
         /// The error's name.
         error: String,
     },
-    /// libc's getaddrinfo began. Seen, where it has a name; otherwise inferred from its nscd step.
+    /// libc's getaddrinfo began. Seen, where it has a name; otherwise inferred from its nscd step, or the name could not be read.
     GetaddrinfoStart {
         /// What it looks up.
         #[serde(default, skip_serializing_if = "Option::is_none")]

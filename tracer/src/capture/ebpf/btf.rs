@@ -209,6 +209,61 @@ mod tests {
         );
     }
 
+    /// What the programs take the arguments of their tracepoints for: `TP_PROTO`, of which the kernel keeps a type for each, with the
+    /// data of who is attached as a first argument.
+    #[test]
+    fn tracepoints_have_the_arguments_that_programs_take() {
+        let expected: [(&str, &[&str]); 10] = [
+            ("sched_process_fork", &["task_struct", "task_struct"]),
+            ("sched_process_exec", &["task_struct", "", "linux_binprm"]),
+            ("sched_process_exit", &["task_struct"]),
+            ("inet_sock_set_state", &["sock", "", ""]),
+            ("flock_lock_inode", &["inode", "file_lock", ""]),
+            ("posix_lock_inode", &["inode", "file_lock", ""]),
+            ("sock_send_length", &["sock", "", ""]),
+            ("sock_recv_length", &["sock", "", ""]),
+            ("signal_deliver", &["", "kernel_siginfo", "k_sigaction"]),
+            ("signal_generate", &["", "kernel_siginfo", "task_struct", "", ""]),
+        ];
+        let bytes = fs::read(VMLINUX).unwrap();
+        let types = Types::index(&bytes, &[]).unwrap();
+        let name = |number: u32| {
+            let at = types.starts[number as usize] as usize;
+            String::from_utf8_lossy(types.string(word(types.types, at).unwrap())).into_owned()
+        };
+        let all = 1..u32::try_from(types.starts.len()).unwrap();
+        let known: HashMap<String, u32> = all.map(|number| (name(number), number)).collect();
+        for (tracepoint, arguments) in expected {
+            let Some(typed) = known.get(&format!("btf_trace_{tracepoint}")) else {
+                assert!(tracepoint.ends_with("_length"), "{tracepoint}: there since 6.3");
+                continue;
+            };
+            let pointer = types.get(*typed).unwrap().refers;
+            let function = types.get(types.get(pointer).unwrap().refers).unwrap();
+            let passed: Vec<u32> =
+                function.members.chunks_exact(8).map(|m| word(m, 4).unwrap()).skip(1).collect();
+            // More may follow, as in sched_process_exit since 6.16.
+            assert!(passed.len() >= arguments.len(), "{tracepoint}");
+            for (number, structure) in passed.into_iter().zip(arguments) {
+                assert_eq!(pointed_to(&types, number, &name), *structure, "{tracepoint}");
+            }
+        }
+    }
+
+    /// The structure that a pointer leads to; nothing where it is no pointer.
+    fn pointed_to(types: &Types<'_>, number: u32, name: &dyn Fn(u32) -> String) -> String {
+        const POINTER: u32 = 2;
+        let of = types.get(number).unwrap();
+        if of.kind != POINTER {
+            return String::new();
+        }
+        let mut to = of.refers;
+        while types.get(to).is_some_and(|t| [CONST, VOLATILE, TYPEDEF].contains(&t.kind)) {
+            to = types.get(to).unwrap().refers;
+        }
+        name(to)
+    }
+
     #[test]
     fn anything_else_is_refused() {
         assert!(offsets_in(b"").is_none());
