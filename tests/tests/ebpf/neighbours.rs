@@ -30,7 +30,7 @@ fn another_process_of_the_same_program_is_none_of_it() -> Result<()> {
     let ended = other.try_wait()?;
     other.kill()?;
     other.wait()?;
-    began?;
+    began.context("the other one never began")?;
     ensure!(ended.is_none(), "the other one ended: {ended:?}");
     let traced = traced?;
     assert_eq!(traced.status.code(), Some(7), "{traced:?}");
