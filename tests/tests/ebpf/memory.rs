@@ -19,8 +19,8 @@ fn it_is_read_when_the_call_is_over() -> Result<()> {
         ensure!(all.len() == 1, "{kind}: {all:?}");
         all.first().copied().context("none")
     };
-    // Nothing rather than an empty name.
-    assert_eq!(one("getaddrinfo-start")?.get("name"), None);
+    // That it was called is seen, and no more than that.
+    assert_eq!(one("getaddrinfo-start")?["name"], json!(""));
     assert_eq!(one("getaddrinfo-end")?["name"], json!("127.0.0.77"));
     assert_eq!(one("http-request")?["url"], json!("http://proxy.example.com/never-looked-at"));
     Ok(())

@@ -5,7 +5,7 @@ use super::load::Loaded;
 use gmtrace_core::units::Pid;
 use object::Endianness;
 use object::read::elf::ElfFile64;
-use object::read::{Object, ObjectSegment, ObjectSymbol, ReadCache};
+use object::read::{Object, ObjectSegment, ObjectSymbol};
 use std::collections::{HashSet, VecDeque};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};

@@ -134,8 +134,7 @@ pub fn load_for(kernel: Version, go: Option<&Path>) -> Result<Loaded, Error> {
         loaded.programs.load_together(&wanted);
         loaded.attach_to_tracepoints()?;
         // A thread that has panicked has said so.
-        let first_probe = first_probe.join().ok().flatten();
-        first_probe.map(|link| loaded.programs.keep(link));
+        loaded.programs.keep(first_probe.join().ok().flatten());
         if let Some((file, read)) = go
             && let Some(read) = read.join().ok().flatten()
         {

@@ -163,8 +163,8 @@ impl Programs {
     }
 
     /// Keeps a link as long as the programs.
-    pub(super) fn keep(&mut self, link: OwnedFd) {
-        self.links.push(link);
+    pub(super) fn keep(&mut self, link: Option<OwnedFd>) {
+        self.links.extend(link);
     }
 
     /// Attaches a program to a tracepoint of the kernel.

@@ -37,9 +37,7 @@ impl Translator {
         let name = c_string(&lookup.name);
         if begins {
             self.libc.insert(pid(head.pid));
-            // Memory that the process itself has not looked at yet cannot be read from here; its end is told with the name.
-            let name = Some(name).filter(|name| !name.is_empty());
-            self.tell(head, What::GetaddrinfoStart { name });
+            self.tell(head, What::GetaddrinfoStart { name: Some(name) });
         } else {
             let result = eai_name(lookup.result);
             self.tell(head, What::GetaddrinfoEnd { name, result });
