@@ -14,12 +14,11 @@ use aya_ebpf::macros::{map, uprobe};
 use aya_ebpf::maps::{Array, HashMap};
 use aya_ebpf::programs::ProbeContext;
 use gmtrace_abi::golang::{
-    Begun, Call, Got, POINTS, Point, REGISTERS, Read, STEPS, Start, TEXT, UNREADABLE, VALUES,
-    Value, Which,
+    Begun, Call, Got, POINTS, Point, Read, STEPS, TEXT, UNREADABLE, VALUES, Value, Which,
 };
 use gmtrace_abi::{Kind, Number, Output, PAGE, SHORT};
 
-use crate::kernel::{Address, copy_user, number};
+use crate::kernel::{Address, copy_user, copy_user_masked, number};
 use crate::ring::{emit, unpaired};
 use crate::tree::{self, Who};
 
@@ -43,10 +42,15 @@ impl Registers {
         Some(Registers(Address((&raw const regs) as u64).read::<Address>()?))
     }
 
+    /// 0 where there is no such register. Without a branch, as all that is done for each value: the verifier follows both ways of
+    /// every branch, at every value.
     #[inline(always)]
     fn get(self, index: u32) -> u64 {
-        let index = if index < REGISTERS { index } else { 0 };
-        self.0.plus(u64::from(index) * 8).read().unwrap_or(0)
+        let mut register = 0u64;
+        let from = self.0.plus(u64::from(index) * 8).0 as *const c_void;
+        // The kernel zeroes what it cannot fill (bpf_probe_read_kernel_common in kernel/trace/bpf_trace.c).
+        _ = unsafe { generated::bpf_probe_read_kernel((&raw mut register).cast(), 8, from) };
+        register
     }
 }
 
@@ -76,7 +80,7 @@ fn writes(ctx: &ProbeContext) -> Option<()> {
     if value(&point.entry[0], &seen, 0, None).word != point.only {
         return None;
     }
-    let bytes = value(&Value { read: Read::Pair as u8, ..point.entry[1] }, &seen, 0, None);
+    let bytes = value(&point.entry[1], &seen, 0, None);
     if bytes.word == 0 {
         return None;
     }
@@ -140,12 +144,6 @@ fn word(address: u64) -> u64 {
 #[inline(always)]
 fn enters(ctx: &ProbeContext) -> Option<()> {
     let (seen, point) = seen(ctx)?;
-    if point.filtered != 0 {
-        let first = value(&point.entry[0], &seen, 0, None);
-        if first.word != point.only || first.second & UNREADABLE != 0 {
-            return None;
-        }
-    }
     if let Some(before) = unsafe { CALLS.get(seen.which) } {
         if before.goid == seen.goid {
             return None;
@@ -158,10 +156,8 @@ fn enters(ctx: &ProbeContext) -> Option<()> {
             unpaired(Kind::GoEntry);
         }
     }
-    match point.tells_entry {
-        0 => {}
-        1 => tell::<0>(Kind::GoEntry, &seen, &point.entry, kept, 0),
-        _ => tell::<VALUES>(Kind::GoEntry, &seen, &point.entry, kept, 0),
+    if point.tells_entry != 0 {
+        tell(Kind::GoEntry, &seen, &point.entry, kept, 0);
     }
     Some(())
 }
@@ -176,43 +172,38 @@ fn returns(ctx: &ProbeContext) -> Option<()> {
         return None;
     }
     let took = ((unsafe { bpf_ktime_get_ns() } - begun.at) / 1000) as u32;
-    match point.tells_return {
-        0 => {}
-        1 => tell::<0>(Kind::GoReturn, &seen, &point.at_return, begun.kept, took),
-        _ => tell::<VALUES>(Kind::GoReturn, &seen, &point.at_return, begun.kept, took),
+    if point.tells_return != 0 {
+        tell(Kind::GoReturn, &seen, &point.at_return, begun.kept, took);
     }
     Some(())
 }
 
 #[inline(always)]
-fn tell<const N: usize>(kind: Kind, seen: &Seen, values: &[Value; VALUES], kept: u64, took: u32) {
-    emit(kind, seen.who, |record: &mut Call<N>| {
+fn tell(kind: Kind, seen: &Seen, values: &[Value; VALUES], kept: u64, took: u32) {
+    emit(kind, seen.who, |record: &mut Call| {
         record.point = seen.which.point;
         record.took_us = took;
         record.goid = seen.goid;
         record.depth = seen.which.depth;
         for index in 0..VALUES {
-            let text = record.texts.get_mut(index);
-            record.values[index] = value(&values[index], seen, kept, text);
+            // Who reads the record knows how many values there are.
+            if values[index].read == Read::Nothing as u8 {
+                break;
+            }
+            record.values[index] =
+                value(&values[index], seen, kept, Some(&mut record.texts[index]));
         }
     });
 }
 
 const NONE: Got = Got { word: 0, second: UNREADABLE };
 
-/// Follows the way to a value, and reads it.
+/// Follows the way to a value, and reads it: two words, or a text, where there is room for it.
 #[inline(always)]
 fn value(value: &Value, seen: &Seen, kept: u64, text: Option<&mut [u8; TEXT]>) -> Got {
-    if value.read == Read::Nothing as u8 {
-        return NONE;
-    }
-    let start = if value.start == Start::Register as u8 {
-        seen.registers.get(u32::from(value.register[0]))
-    } else if value.start == Start::Kept as u8 {
-        kept
-    } else {
-        seen.stack
-    };
+    // All ones where it begins in what was kept; otherwise 0.
+    let from_kept = 0u64.wrapping_sub(u64::from(value.kept));
+    let start = seen.registers.get(u32::from(value.register[0])) & !from_kept | kept & from_kept;
     let mut place = start + u64::from(value.offset);
     // Every step is as every other, whatever was read: the verifier then looks at each once.
     for step in 0..STEPS {
@@ -221,30 +212,17 @@ fn value(value: &Value, seen: &Seen, kept: u64, text: Option<&mut [u8; TEXT]>) -
         }
         place = word(place) + u64::from(value.way[step]);
     }
-    if value.read == Read::Name as u8 {
-        let used: Option<u8> = unsafe { bpf_probe_read_user((place + 255) as *const u8) }.ok();
-        return copy(place, u64::from(used.unwrap_or(0)), text);
-    }
     let (first, second) = if value.direct != 0 {
         (start, seen.registers.get(u32::from(value.register[1])))
     } else {
         let Some(first) = user(place) else { return NONE };
         (first, word(place + 8))
     };
-    match value.read {
-        read if read == Read::Text as u8 => copy(first, second, text),
-        read if read == Read::Byte as u8 => Got { word: first & 0xff, second: 0 },
-        read if read == Read::Half as u8 => Got { word: first & 0xffff, second: 0 },
-        read if read == Read::Pair as u8 => Got { word: first, second: second & !UNREADABLE },
-        _ => Got { word: first, second: 0 },
-    }
-}
-
-#[inline(always)]
-fn copy(from: u64, length: u64, text: Option<&mut [u8; TEXT]>) -> Got {
-    let Some(text) = text else { return NONE };
-    match copy_user(from, length, text) {
-        Some(kept) => Got { word: length, second: kept as u64 },
-        None => Got { word: length, second: UNREADABLE },
+    match text {
+        Some(text) if value.read == Read::Text as u8 => {
+            let kept = copy_user_masked(first, second, text);
+            Got { word: second, second: kept.unwrap_or(UNREADABLE) }
+        }
+        _ => Got { word: first, second: second & !UNREADABLE },
     }
 }

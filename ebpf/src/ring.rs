@@ -14,7 +14,7 @@ use crate::tree::Who;
 static RARE: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
 
 #[map]
-static MANY: RingBuf = RingBuf::with_byte_size(4 << 20, 0);
+static MANY: RingBuf = RingBuf::with_byte_size(8 << 20, 0);
 
 #[map]
 static COUNTS: PerCpuArray<Counts> = PerCpuArray::with_max_entries(Kind::COUNT as u32, 0);

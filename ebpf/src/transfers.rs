@@ -4,9 +4,9 @@
 use aya_ebpf::helpers::bpf_probe_read_user;
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
-use gmtrace_abi::{Kind, LONG, Number, SHORT, Transfer};
+use gmtrace_abi::{Kind, Number, Transfer};
 
-use crate::kernel::{Address, Syscall, copy_user, user_word};
+use crate::kernel::{Address, Syscall, copy_user_masked, user_word};
 use crate::ring::emit;
 use crate::sockets;
 use crate::tree::{self, Who};
@@ -73,11 +73,7 @@ fn transfer(sock: Address, result: i64, way: Way) -> Option<()> {
         _ => return None,
     };
     let message = Message { sock, who, way, result, inode, fd, earlier, start, length };
-    if length <= SHORT as u64 {
-        message.tell::<SHORT>();
-    } else {
-        message.tell::<LONG>();
-    }
+    message.tell();
     Some(())
 }
 
@@ -95,13 +91,13 @@ struct Message {
 
 impl Message {
     #[inline(always)]
-    fn tell<const N: usize>(&self) {
+    fn tell(&self) {
         let kind = if self.way == Way::Out { Kind::Sent } else { Kind::Received };
-        emit(kind, self.who, |record: &mut Transfer<N>| {
+        emit(kind, self.who, |record: &mut Transfer| {
             sockets::fill(&mut record.ends, self.sock, self.inode, self.fd);
             record.result = self.result;
             record.earlier = self.earlier;
-            let kept = copy_user(self.start, self.length, &mut record.payload);
+            let kept = copy_user_masked(self.start, self.length, &mut record.payload);
             record.kept = kept.unwrap_or(0) as u32;
         });
     }

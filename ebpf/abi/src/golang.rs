@@ -14,39 +14,16 @@ pub const VALUES: usize = 8;
 pub const STEPS: usize = 5;
 /// Bytes of one text that are kept.
 pub const TEXT: usize = 256;
-/// Registers that a value may begin in: more than any machine has in its `struct pt_regs` before what is no register.
-pub const REGISTERS: u32 = 34;
-
-/// Where the way to a value begins; [`Value::offset`] is added.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Start {
-    /// In a register.
-    Register,
-    /// In the register that was kept at the entry.
-    Kept,
-    /// At the stack pointer.
-    Stack,
-}
-
 /// What is read at the end of the way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Read {
-    /// Nothing: there is no such value.
+    /// Nothing: there is no such value, nor any behind it.
     Nothing,
-    /// A number of eight bytes.
-    Word,
-    /// Of one byte.
-    Byte,
-    /// Of two.
-    Half,
-    /// A pointer and a length.
+    /// Two words, of which the value may be only a part.
+    Words,
+    /// A pointer and a length, and what is there.
     Text,
-    /// Two words.
-    Pair,
-    /// 255 bytes, and how many of them are used in the byte behind.
-    Name,
 }
 
 /// One value, and the way to it.
@@ -55,11 +32,11 @@ pub enum Read {
 pub struct Value {
     /// A [`Read`].
     pub read: u8,
-    /// A [`Start`].
-    pub start: u8,
+    /// 1 where the way begins in the register that was kept at the entry; otherwise 0.
+    pub kept: u8,
     /// Steps of `way` that are used.
     pub steps: u8,
-    /// The register, counted in words of `struct pt_regs`; the second word of a value that has two.
+    /// The register that the way begins in, counted in words of `struct pt_regs`; the second word of a value that has two.
     pub register: [u8; 2],
     /// Whether the value itself is in the registers, and there is no way to go.
     pub direct: u8,
@@ -79,13 +56,13 @@ pub struct Point {
     pub goid: u16,
     /// The register whose value at the entry is kept for the return.
     pub kept: u8,
-    /// Whether only calls are told whose first value at the entry is the number `only`.
-    pub filtered: u8,
     /// Whether the entry is told.
     pub tells_entry: u8,
     /// Whether the return is told.
     pub tells_return: u8,
-    /// See `filtered`.
+    /// Nothing.
+    pub unused: u8,
+    /// Of `internal/poll.(*FD).Write`: the descriptor whose bytes are wanted.
     pub only: u64,
     /// What is read at the entry.
     pub entry: [Value; VALUES],
@@ -123,20 +100,19 @@ pub struct Begun {
 #[derive(Debug, Clone, Copy)]
 #[repr(C)]
 pub struct Got {
-    /// The number; of a text its length, of a pair its first word.
+    /// The first word; of a text its length.
     pub word: u64,
-    /// Of a pair its second word; of a text how many bytes are kept.
+    /// The second word, without its highest bit; of a text how many bytes are kept.
     pub second: u64,
 }
 
 /// What is added to [`Got::second`] where a value could not be read.
 pub const UNREADABLE: u64 = 1 << 63;
 
-/// A call: its beginning, or its end. `N` is [`VALUES`] where there is a text among its values, and otherwise 0: the length of the
-/// record tells.
+/// A call: its beginning, or its end. What is not written of it, the texts that there are not, is left as it was.
 #[derive(Debug, Clone, Copy)]
 #[repr(C)]
-pub struct Call<const N: usize> {
+pub struct Call {
     /// How it begins.
     pub head: Head,
     /// The point.
@@ -150,13 +126,12 @@ pub struct Call<const N: usize> {
     /// What was read.
     pub values: [Got; VALUES],
     /// The texts among them.
-    pub texts: [[u8; TEXT]; N],
+    pub texts: [[u8; TEXT]; VALUES],
 }
 
 const _: () = {
     assert!(size_of::<Value>() == 18);
     assert!(size_of::<Which>() == 24);
     assert!(size_of::<Point>() == 16 + 2 * VALUES * 18);
-    assert!(size_of::<Call<0>>() == 48 + VALUES * 16);
-    assert!(size_of::<Call<VALUES>>() == 48 + VALUES * 16 + VALUES * TEXT);
+    assert!(size_of::<Call>() == 48 + VALUES * 16 + VALUES * TEXT);
 };

@@ -195,10 +195,10 @@ pub const SHORT: usize = 512;
 /// Bytes of a long one: a ClientHello with a post-quantum key share has some 1,800.
 pub const LONG: usize = 2048;
 
-/// Bytes were sent or received. `N` is [`SHORT`] or [`LONG`]: the length of the record tells.
+/// Bytes were sent or received.
 #[derive(Debug, Clone, Copy)]
 #[repr(C)]
-pub struct Transfer<const N: usize> {
+pub struct Transfer {
     /// How it begins.
     pub head: Head,
     /// By which socket.
@@ -210,7 +210,7 @@ pub struct Transfer<const N: usize> {
     /// Bytes of `payload` that are used.
     pub kept: u32,
     /// What was sent or received.
-    pub payload: [u8; N],
+    pub payload: [u8; LONG],
 }
 
 /// Bytes of a long write that are kept.
@@ -319,8 +319,7 @@ const _: () = {
     assert!(size_of::<Exit>() == 32);
     assert!(size_of::<Ends>() == 56);
     assert!(size_of::<Connection>() == 88);
-    assert!(size_of::<Transfer<SHORT>>() == 96 + SHORT);
-    assert!(size_of::<Transfer<LONG>>() == 96 + LONG);
+    assert!(size_of::<Transfer>() == 96 + LONG);
     assert!(size_of::<Lock>() == 56 + DEPTH * NAME);
     assert!(size_of::<Signal>() == 40);
     assert!(size_of::<Stop>() == 32);

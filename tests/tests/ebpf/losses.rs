@@ -10,11 +10,11 @@ use super::kernel;
 
 /// What became of the records of one kind.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Records {
-    made: u64,
-    received: u64,
-    dropped: u64,
-    unpaired: u64,
+pub(crate) struct Records {
+    pub(crate) made: u64,
+    pub(crate) received: u64,
+    pub(crate) dropped: u64,
+    pub(crate) unpaired: u64,
 }
 
 /// A debug build makes its rings this large.
@@ -73,7 +73,7 @@ fn a_thousand_at_a_time_are_all_received() -> Result<()> {
 }
 
 /// The lines that `-vv` writes at the end.
-fn records(said: &str) -> Result<BTreeMap<String, Records>> {
+pub(crate) fn records(said: &str) -> Result<BTreeMap<String, Records>> {
     let lines = said.lines().filter_map(|line| line.split_once("records: "));
     let all: BTreeMap<_, _> = lines
         .map(|(_, line)| {

@@ -1,4 +1,4 @@
-//! What eBPF programs leave behind, and what they lose: nothing, and nothing untold.
+//! eBPF programs: what they leave behind, what they lose, what they see, and what they do to whom they watch.
 #![allow(
     missing_docs,
     clippy::indexing_slicing,
@@ -9,3 +9,10 @@ mod kernel;
 mod kills;
 mod losses;
 mod maps;
+mod memory;
+mod neighbours;
+mod obstacles;
+mod order;
+mod programs;
+mod stacks;
+mod watching;

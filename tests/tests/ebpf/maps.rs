@@ -5,7 +5,8 @@ use gmtrace_tests::harness::{How, Launch, rounds};
 
 use super::kernel;
 
-const EMPTY: &str = r#"[("TREE", 0), ("CONNECTIONS", 0), ("LOOKUPS", 0), ("CALLS", 0)]"#;
+/// The line that `-vv` writes at the end.
+pub(crate) const EMPTY: &str = r#"[("TREE", 0), ("CONNECTIONS", 0), ("LOOKUPS", 0), ("CALLS", 0)]"#;
 
 /// A debug build attaches one probe at a time, as it does where the kernel is older than 6.6.
 const ONE_BY_ONE: &str = "GMTRACE_TEST_ONE_BY_ONE";

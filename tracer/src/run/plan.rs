@@ -83,31 +83,29 @@ pub fn plan(options: &RunOptions, argv: Vec<OsString>) -> Result<Planned> {
             change.display()
         );
     }
-    wait_for_threads();
     let mut env: Vec<(OsString, OsString)> = std::env::vars_os().collect();
     let credentials = options.user.as_deref().map(|name| user(name, &mut env)).transpose()?;
     for change in &options.env {
         change_variable(&mut env, change);
     }
     let header = header(options, &argv);
-    let (mut probes, without_probes) = match options.backend {
+    let go = go_command(&argv, &env);
+    let (probes, without_probes) = match options.backend {
         BackendChoice::Ebpf if options.exact_reads => {
             bail!(
                 "--exact-reads stops at every read, which only ptrace can: leave out --backend ebpf"
             )
         }
-        BackendChoice::Ebpf => (Some(ebpf::load().map_err(refused)?), None),
+        BackendChoice::Ebpf => (Some(ebpf::load_for(go.as_deref()).map_err(refused)?), None),
         // Only ptrace stops at reads.
         BackendChoice::Auto if options.exact_reads => (None, None),
-        BackendChoice::Auto => match ebpf::load() {
+        BackendChoice::Auto => match ebpf::load_for(go.as_deref()) {
             Ok(probes) => (Some(probes), None),
             Err(why) => (None, Some(why)),
         },
         BackendChoice::Ptrace | BackendChoice::Proc => (None, None),
     };
-    if let Some(probes) = &mut probes {
-        probes.expect(go_command(&argv, &env).as_deref());
-    }
+    wait_for_threads();
     let launch = Plan {
         argv,
         env,
@@ -141,7 +139,7 @@ fn go_command(argv: &[OsString], env: &[(OsString, OsString)]) -> Option<PathBuf
     std::env::split_paths(path).map(|folder| folder.join(name)).find(|file| file.is_file())
 }
 
-/// The threads that looked at the targets are over, but the kernel may still list them, and a process of several threads is not
+/// The threads that looked at the targets, and those that loaded the programs, are over, but the kernel may still list them, and a process of several threads is not
 /// forked. Ends without them after a second: the launch then says so.
 pub fn wait_for_threads() {
     let began = std::time::Instant::now();

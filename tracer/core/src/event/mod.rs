@@ -253,7 +253,7 @@ pub enum What {
     },
     /// libc's getaddrinfo began. Seen, where it has a name; otherwise inferred from its nscd step.
     GetaddrinfoStart {
-        /// What it looks up.
+        /// What it looks up. Empty where there is none, or it could not be read yet: then its end has it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         name: Option<String>,
     },

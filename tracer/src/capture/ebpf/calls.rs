@@ -43,6 +43,8 @@ impl Values {
                     let bytes = texts.get(index)?.get(..kept)?.to_vec();
                     Value::Text { cut: got.word > got.second, bytes }
                 }
+                Kind::Byte => Value::Number(got.word & 0xff),
+                Kind::Half => Value::Number(got.word & 0xffff),
                 _ => Value::Number(got.word),
             };
             Some((*what, value))

@@ -117,13 +117,11 @@ impl Translator {
             Record::Connection(connection) => {
                 self.connection(&head, &connection, kind == Some(Kind::ConnectEnd));
             }
-            Record::Short(t) => self.transfer(&head, kind, &Message::of(&t)),
-            Record::Long(t) => self.transfer(&head, kind, &Message::of(&t)),
+            Record::Transfer(t) => self.transfer(&head, kind, &Message::of(&t)),
             Record::Lock(lock) => self.lock(&head, kind == Some(Kind::Flock), &lock),
             Record::Signal(signal) => self.signal(&head, &signal),
             Record::Stop(stop) => self.stopped(&head, stop.signal.cast_signed()),
             Record::Call(call) => self.call(&head, kind, &call, go),
-            Record::CallWithTexts(call) => self.call(&head, kind, &call, go),
             Record::ShortOutput(o) => self.wrote(&head, o.length, used(&o.text, o.kept)),
             Record::LongOutput(o) => self.wrote(&head, o.length, used(&o.text, o.kept)),
             Record::Lookup(lookup) => {

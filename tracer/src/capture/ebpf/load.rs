@@ -17,6 +17,7 @@ use std::fmt;
 use std::fs;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::path::Path;
+use std::thread;
 
 /// The object that `cargo xtask bpf` built. Aligned, because it is parsed where it lies.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/gmtrace.bpf.o"));
@@ -110,6 +111,47 @@ pub(super) fn refused(what: impl Into<String>, why: &dyn std::error::Error) -> E
 /// # Errors
 /// What kept it from working.
 pub fn load(kernel: Version) -> Result<Loaded, Error> {
+    let mut loaded = open(kernel)?;
+    loaded.programs.load_together(&of_tracepoints());
+    loaded.attach_to_tracepoints()?;
+    Ok(loaded)
+}
+
+/// Likewise, and makes ready for a command, whose program this is if it is a go command, and for what it runs, which may ask libc.
+///
+/// What does not wait for each other is done side by side; all is in place when this returns.
+///
+/// # Errors
+/// What kept it from working.
+pub fn load_for(kernel: Version, go: Option<&Path>) -> Result<Loaded, Error> {
+    thread::scope(|scope| {
+        let first_probe = scope.spawn(programs::first_probe);
+        let go = go.map(|file| (file, scope.spawn(|| probes::read(file))));
+        let mut loaded = open(kernel)?;
+        let of_go = probes::PROGRAMS.iter().filter(|_| go.is_some());
+        let of_libc = libraries::PROGRAMS;
+        let wanted: Vec<_> = of_tracepoints().iter().chain(of_go).chain(of_libc).copied().collect();
+        loaded.programs.load_together(&wanted);
+        loaded.attach_to_tracepoints()?;
+        // A thread that has panicked has said so.
+        loaded.programs.keep(first_probe.join().ok().flatten());
+        if let Some((file, read)) = go
+            && let Some(read) = read.join().ok().flatten()
+        {
+            probes::put(&mut loaded, file, read);
+        }
+        loaded.watch_usual_libc();
+        Ok(loaded)
+    })
+}
+
+/// Those of the programs that are for tracepoints.
+fn of_tracepoints() -> Vec<&'static str> {
+    HOOKS.iter().map(|hook| hook.program).collect()
+}
+
+/// Makes the maps, and looks at what the kernel can do. Nothing is attached yet.
+fn open(kernel: Version) -> Result<Loaded, Error> {
     let offsets = btf::offsets()?;
     let numbers = machine::numbers(kernel);
     let [offsets, numbers] = [bytes_of(&offsets), bytes_of(&numbers)];
@@ -124,19 +166,7 @@ pub fn load(kernel: Version) -> Result<Loaded, Error> {
         unseen.push(probes::WITHOUT_MANY.to_owned());
     }
     let (go, libraries) = (GoPoints::default(), Libraries::default());
-    let mut loaded = Loaded { programs, maps, unseen, go, libraries };
-    for hook in HOOKS {
-        let attached = loaded.programs.attach_to_tracepoint(hook.program, hook.tracepoint);
-        match (attached, hook.without) {
-            (Ok(()), _) => {}
-            (Err(why), Some(without)) => {
-                tracing::info!("{}: {why}", hook.tracepoint);
-                loaded.unseen.push(without.to_owned());
-            }
-            (Err(why), None) => return Err(why),
-        }
-    }
-    Ok(loaded)
+    Ok(Loaded { programs, maps, unseen, go, libraries })
 }
 
 /// Tests make the rings small, and use what older kernels have; a gmtrace that is in use does not.
@@ -166,6 +196,21 @@ fn said_of(program: BorrowedFd<'_>) -> String {
 }
 
 impl Loaded {
+    fn attach_to_tracepoints(&mut self) -> Result<(), Error> {
+        for hook in HOOKS {
+            let attached = self.programs.attach_to_tracepoint(hook.program, hook.tracepoint);
+            match (attached, hook.without) {
+                (Ok(()), _) => {}
+                (Err(why), Some(without)) => {
+                    tracing::info!("{}: {why}", hook.tracepoint);
+                    self.unseen.push(without.to_owned());
+                }
+                (Err(why), None) => return Err(why),
+            }
+        }
+        Ok(())
+    }
+
     /// Loads every program that is not loaded yet, and says what the kernel thinks of each.
     ///
     /// # Errors
@@ -218,12 +263,7 @@ impl Loaded {
         self.probe(("getaddrinfo_enter", Moment::Reached), file, &at)
     }
 
-    /// Makes ready for a command, whose program this is if it is a go command, and for what it runs. What a library costs is the
-    /// kernel's wait until no process is about to be copied (dup_mmap_sem in kernel/events/uprobes.c), and the probes of Go pay that.
-    pub fn expect(&mut self, go: Option<&Path>) {
-        if let Some(go) = go {
-            self.watch_go(go);
-        }
+    fn watch_usual_libc(&mut self) {
         let mut libraries = std::mem::take(&mut self.libraries);
         libraries.watch_usual(self);
         self.libraries = libraries;

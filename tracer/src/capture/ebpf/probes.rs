@@ -3,12 +3,15 @@
 use super::load::{Error, Loaded};
 use super::sys::{self, Probe};
 use gmtrace_abi::golang::{self as abi, POINTS, STEPS, VALUES};
+use gmtrace_core::golang::Unreadable;
 use gmtrace_core::golang::probes::{
-    Function, Kind, Moment, Placed, Points, Processor, Recipe, Start, What, registers,
+    Function, Kind, Moment, Placed, Points, Processor, Recipe, Start, What, points, registers,
 };
+use memmap2::{Advice, MmapMut};
 use std::collections::HashMap;
-use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
 /// The functions that are probed here, of those that can be: what `events` makes something of.
@@ -27,6 +30,8 @@ const FEW: &[Function] =
 /// What is not seen where only these are.
 pub(super) const WITHOUT_MANY: &str =
     "requests inside Go programs: the kernel takes so many probes since 6.6";
+/// The programs that are attached to them.
+pub(super) const PROGRAMS: &[&str] = &["go_enter", "go_return", "go_write"];
 /// A file larger than this is no go command.
 const LARGEST: u64 = 256 << 20;
 /// Standard error.
@@ -69,28 +74,69 @@ impl GoPoints {
     }
 }
 
-/// Probes a program, if it is a Go program and was not probed before. What is new is said.
-pub fn watch(loaded: &mut Loaded, file: &Path) -> Option<Looked> {
-    // What a process runs could be opened by the kernel; a file that is replaced meanwhile is another inode.
-    let opened = fs::File::open(file).ok()?;
-    let facts = opened.metadata().ok().filter(|facts| facts.is_file() && facts.len() < LARGEST)?;
-    let key = (facts.dev(), facts.ino());
-    if loaded.go.binaries.contains_key(&key) {
-        return None;
-    }
-    let looked = look(loaded, file);
-    tracing::info!("{}: {looked:?}", file.display());
-    loaded.go.binaries.insert(key, looked.clone());
-    Some(looked)
+/// A program that may be probed, opened.
+struct Opened {
+    file: File,
+    /// Device and inode.
+    key: (u64, u64),
+    length: u64,
 }
 
-fn look(loaded: &mut Loaded, file: &Path) -> Looked {
-    let Ok(bytes) = fs::read(file) else { return Looked::NotGo };
-    let points = match gmtrace_core::golang::probes::points(&bytes) {
-        Ok(Some(points)) => points,
-        Ok(None) => return Looked::NotGo,
-        Err(why) => return Looked::Unknown(why.to_string()),
+/// A program that was looked at, and where it can be probed.
+pub(super) struct Program {
+    key: (u64, u64),
+    points: Result<Option<Points>, Unreadable>,
+}
+
+fn open(file: &Path) -> Option<Opened> {
+    // What a process runs could be opened by the kernel; a file that is replaced meanwhile is another inode.
+    let file = File::open(file).ok()?;
+    let facts = file.metadata().ok().filter(|facts| facts.is_file() && facts.len() < LARGEST)?;
+    Some(Opened { file, key: (facts.dev(), facts.ino()), length: facts.len() })
+}
+
+impl Opened {
+    fn read(self) -> Program {
+        let points = self.bytes().map_or(Ok(None), |bytes| points(&bytes));
+        Program { key: self.key, points }
+    }
+
+    /// A copy: what is mapped cannot be read any more where the file is cut off meanwhile. In large pages, where the machine has
+    /// them: to be given the 4,000 small ones of a go command takes longer than to copy it.
+    fn bytes(&self) -> io::Result<MmapMut> {
+        let length = usize::try_from(self.length).map_err(io::Error::other)?;
+        let mut bytes = MmapMut::map_anon(length)?;
+        _ = bytes.advise(Advice::HugePage);
+        self.file.read_exact_at(&mut bytes, 0)?;
+        Ok(bytes)
+    }
+}
+
+/// Looks at a program.
+pub(super) fn read(file: &Path) -> Option<Program> {
+    Some(open(file)?.read())
+}
+
+/// Probes a program, if it is a Go program and was not probed before. What is new is said.
+pub fn watch(loaded: &mut Loaded, file: &Path) {
+    let opened = open(file).filter(|opened| !loaded.go.binaries.contains_key(&opened.key));
+    if let Some(opened) = opened {
+        put(loaded, file, opened.read());
+    }
+}
+
+/// Probes a program that was looked at.
+pub(super) fn put(loaded: &mut Loaded, file: &Path, program: Program) {
+    let looked = match program.points {
+        Ok(Some(points)) => attach(loaded, file, &points),
+        Ok(None) => Looked::NotGo,
+        Err(why) => Looked::Unknown(why.to_string()),
     };
+    tracing::info!("{}: {looked:?}", file.display());
+    loaded.go.binaries.insert(program.key, looked);
+}
+
+fn attach(loaded: &mut Loaded, file: &Path, points: &Points) -> Looked {
     let wanted = if loaded.probes_many() { WANTED } else { FEW };
     let mut left: Vec<String> = points
         .left
@@ -100,7 +146,7 @@ fn look(loaded: &mut Loaded, file: &Path) -> Looked {
         .collect();
     let mut probes = Probes::default();
     for placed in points.points.iter().filter(|placed| wanted.contains(&placed.function)) {
-        if let Err(why) = probes.add(loaded, &points, placed) {
+        if let Err(why) = probes.add(loaded, points, placed) {
             left.push(format!("{:?}: {why}", placed.function));
         }
     }
@@ -158,14 +204,13 @@ fn point(points: &Points, placed: &Placed) -> (abi::Point, GoPoint) {
         Start::Kept(register) => Some(register),
         _ => None,
     });
-    let is_write = placed.function == Function::Write;
     let point = abi::Point {
         stack_end: points.goroutine.stack_end,
         goid: points.goroutine.id,
         kept: kept.map_or(0, |kept| word_of(points.processor, kept)),
-        filtered: u8::from(is_write),
         tells_entry: telling(placed, &entry_known),
         tells_return: telling(placed, &return_known),
+        unused: 0,
         only: STDERR,
         entry,
         at_return,
@@ -174,10 +219,9 @@ fn point(points: &Points, placed: &Placed) -> (abi::Point, GoPoint) {
     (point, known)
 }
 
-/// 0: nothing is told; 1: numbers alone; 2: texts too. Of a function of which nothing is read, it is told that it runs.
+/// Of a function of which nothing is read, it is told that it runs.
 fn telling(placed: &Placed, known: &[(What, Kind)]) -> u8 {
-    let has_text = known.iter().any(|(_, kind)| matches!(kind, Kind::Text | Kind::Name));
-    if known.is_empty() && !placed.recipes.is_empty() { 0 } else { 1 + u8::from(has_text) }
+    u8::from(!known.is_empty() || placed.recipes.is_empty())
 }
 
 type Known = Vec<(What, Kind)>;
@@ -198,7 +242,7 @@ fn values<'a>(
 
 const NOTHING: abi::Value = abi::Value {
     read: abi::Read::Nothing as u8,
-    start: abi::Start::Register as u8,
+    kept: 0,
     steps: 0,
     register: [0; 2],
     direct: 0,
@@ -209,13 +253,9 @@ const NOTHING: abi::Value = abi::Value {
 fn value(recipe: &Recipe, processor: Processor) -> Option<abi::Value> {
     let read = match recipe.kind {
         Kind::Text => abi::Read::Text,
-        // What a program is called with is read from the process that it becomes.
-        Kind::Texts => return None,
-        Kind::Byte => abi::Read::Byte,
-        Kind::Half => abi::Read::Half,
-        Kind::Word => abi::Read::Word,
-        Kind::Interface => abi::Read::Pair,
-        Kind::Name => abi::Read::Name,
+        // What a program is called with is read from the process that it becomes; names are those of DNS, which the kernel tells of.
+        Kind::Texts | Kind::Name => return None,
+        Kind::Byte | Kind::Half | Kind::Word | Kind::Interface => abi::Read::Words,
     };
     let mut value = abi::Value { read: read as u8, ..NOTHING };
     let mut steps = recipe.steps().iter().map(|step| step.offset);
@@ -223,8 +263,8 @@ fn value(recipe: &Recipe, processor: Processor) -> Option<abi::Value> {
         Start::Register(register) => {
             value.register = [register, register.saturating_add(1)].map(|r| word_of(processor, r));
         }
-        Start::Kept(_) => value.start = abi::Start::Kept as u8,
-        Start::Stack(_) => value.start = abi::Start::Stack as u8,
+        Start::Kept(_) => value.kept = 1,
+        Start::Stack(_) => value.register = [stack_word(processor); 2],
     }
     match (recipe.start, steps.len()) {
         (Start::Stack(above), _) => value.offset = above,
@@ -253,6 +293,14 @@ fn word_of(processor: Processor, register: u8) -> u8 {
     };
     // There is no other name: a table of gmtrace-core.
     word.and_then(|word| u8::try_from(word).ok()).unwrap_or(0)
+}
+
+/// Likewise, the stack pointer.
+fn stack_word(processor: Processor) -> u8 {
+    match processor {
+        Processor::Amd64 => 19,
+        Processor::Arm64 => 31,
+    }
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use super::sys::{self, Kind, Moment, Probe, Source};
 use aya::maps::{Map, MapData};
 use aya_obj::generated::bpf_insn;
 use aya_obj::{EbpfSectionKind, Object, ProgramSection};
+use nix::sys::memfd::{MFdFlags, memfd_create};
 use std::collections::HashMap;
 use std::ffi::CString;
 use std::fs;
@@ -17,6 +18,8 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 
 /// Bytes of the verifier's log that are kept.
 const LOG: usize = 1 << 20;
@@ -133,6 +136,37 @@ impl Programs {
         }
     }
 
+    /// Loads these, as many at a time as there are processors: the kernel checks programs side by side for who has CAP_BPF (bpf_check
+    /// in kernel/bpf/verifier.c). One that it refuses is tried again where it is attached, which has the reason told.
+    pub(super) fn load_together(&mut self, names: &[&str]) {
+        let license = &self.license;
+        let wanted = |(name, program): &(&String, &mut Program)| {
+            names.contains(&name.as_str()) && program.loaded.is_none()
+        };
+        let mut waiting: Vec<_> = self.programs.iter_mut().filter(wanted).collect();
+        // The longest are taken first, so that none of them is begun last.
+        waiting.sort_by_key(|(_, program)| program.instructions.len());
+        let waiting = Mutex::new(waiting);
+        let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let work = || {
+            while let Some((name, program)) = next() {
+                program.loaded = load(name, program, license).ok();
+            }
+        };
+        thread::scope(|scope| {
+            let processors = thread::available_parallelism().map_or(1, usize::from);
+            for _ in 1..processors.min(names.len()) {
+                scope.spawn(work);
+            }
+            work();
+        });
+    }
+
+    /// Keeps a link as long as the programs.
+    pub(super) fn keep(&mut self, link: Option<OwnedFd>) {
+        self.links.extend(link);
+    }
+
     /// Attaches a program to a tracepoint of the kernel.
     ///
     /// # Errors
@@ -223,6 +257,29 @@ fn load(name: &str, program: &Program, license: &CString) -> Result<OwnedFd, Err
             tracing::debug!("{}", String::from_utf8_lossy(&log).trim_end_matches('\0'));
         }
         refused(format!("the program {name}"), &why)
+    })
+}
+
+/// Attaches a program that does nothing to a file that nobody runs, and gives the link. The first uprobe after a while waits until
+/// every fork(2) that runs is over, for a grace period of RCU (percpu_down_write of dup_mmap_sem in kernel/events/uprobes.c); the next
+/// ones do not. So that is waited for while programs are checked. None where the kernel cannot attach to many at once.
+pub(super) fn first_probe() -> Option<OwnedFd> {
+    let program = sys::load(Kind::Instructions, "nothing", &nothing(), c"GPL", &mut []).ok()?;
+    let file = memfd_create(c"nothing", MFdFlags::MFD_CLOEXEC).ok()?;
+    nix::unistd::write(&file, &[0; 64]).ok()?;
+    let path = c_string(format!("/proc/self/fd/{}", file.as_raw_fd()).as_bytes()).ok()?;
+    let probe = Probe { offset: 0, cookie: 0 };
+    sys::attach_to_all(program.as_fd(), &path, &[probe], Moment::Reached).ok()
+}
+
+/// `r0 = 0; exit` (Documentation/bpf/standardization/instruction-set.rst).
+fn nothing() -> [bpf_insn; 2] {
+    [0xb7, 0x95].map(|code| bpf_insn {
+        code,
+        _bitfield_align_1: [],
+        _bitfield_1: bpf_insn::new_bitfield_1(0, 0),
+        off: 0,
+        imm: 0,
     })
 }
 

@@ -247,7 +247,7 @@ impl Reading {
     fn forget_calls(&mut self, head: &Head, record: &Record) {
         let pid = Pid(head.pid.cast_signed());
         match record {
-            Record::Call(_) | Record::CallWithTexts(_) => _ = self.callers.insert(pid),
+            Record::Call(_) => _ = self.callers.insert(pid),
             Record::Exec(_) | Record::Exit(_) if self.callers.remove(&pid) => {
                 if let Err(why) = self.loaded.forget_calls(pid, head.t) {
                     tracing::debug!("{why}");

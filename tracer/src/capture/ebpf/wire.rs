@@ -1,10 +1,10 @@
 //! The records of the ring buffer, from the bytes that it gives.
 #![allow(unsafe_code, reason = "records are copied out of bytes that the kernel wrote")]
 
-use gmtrace_abi::golang::{Begun, Call, Point, VALUES, Which};
+use gmtrace_abi::golang::{Begun, Call, Point, Which};
 use gmtrace_abi::{
-    Connection, Counts, Exec, Exit, Fork, Head, Kind, LONG, Lock, Lookup, Output, PAGE, SHORT,
-    Signal, Stop, Transfer,
+    Connection, Counts, Exec, Exit, Fork, Head, Kind, Lock, Lookup, Output, PAGE, SHORT, Signal,
+    Stop, Transfer,
 };
 use std::mem::size_of;
 
@@ -33,10 +33,8 @@ pub enum Record {
     Exit(Exit),
     /// A TCP connection attempt, or its end.
     Connection(Connection),
-    /// A short message.
-    Short(Box<Transfer<SHORT>>),
-    /// A long one.
-    Long(Box<Transfer<LONG>>),
+    /// A message.
+    Transfer(Box<Transfer>),
     /// A lock.
     Lock(Box<Lock>),
     /// A signal.
@@ -45,10 +43,8 @@ pub enum Record {
     Lookup(Box<Lookup>),
     /// A process is being stopped.
     Stop(Stop),
-    /// A call of a Go function, its beginning or its end, without texts.
-    Call(Box<Call<0>>),
-    /// Likewise, with texts.
-    CallWithTexts(Box<Call<VALUES>>),
+    /// A call of a Go function, its beginning or its end.
+    Call(Box<Call>),
     /// A short write.
     ShortOutput(Box<Output<SHORT>>),
     /// A long one.
@@ -71,7 +67,7 @@ unsafe impl Plain for Exit {}
 // SAFETY: as above.
 unsafe impl Plain for Connection {}
 // SAFETY: as above.
-unsafe impl<const N: usize> Plain for Transfer<N> {}
+unsafe impl Plain for Transfer {}
 // SAFETY: as above.
 unsafe impl Plain for Lock {}
 // SAFETY: as above.
@@ -83,7 +79,7 @@ unsafe impl Plain for Stop {}
 // SAFETY: as above.
 unsafe impl<const N: usize> Plain for Output<N> {}
 // SAFETY: as above.
-unsafe impl<const N: usize> Plain for Call<N> {}
+unsafe impl Plain for Call {}
 
 /// Records have their own length; of [`Head`] alone more may follow.
 fn plain<T: Plain>(bytes: &[u8]) -> Option<T> {
@@ -101,17 +97,11 @@ pub fn record(bytes: &[u8]) -> Option<(Head, Record)> {
         Kind::Exec => Record::Exec(Box::new(plain(bytes)?)),
         Kind::Exit => Record::Exit(plain(bytes)?),
         Kind::Connect | Kind::ConnectEnd => Record::Connection(plain(bytes)?),
-        Kind::Sent | Kind::Received if bytes.len() >= size_of::<Transfer<LONG>>() => {
-            Record::Long(Box::new(plain(bytes)?))
-        }
-        Kind::Sent | Kind::Received => Record::Short(Box::new(plain(bytes)?)),
+        Kind::Sent | Kind::Received => Record::Transfer(Box::new(plain(bytes)?)),
         Kind::Flock | Kind::RecordLock => Record::Lock(Box::new(plain(bytes)?)),
         Kind::Signal => Record::Signal(plain(bytes)?),
         Kind::LookupStart | Kind::LookupEnd => Record::Lookup(Box::new(plain(bytes)?)),
         Kind::Stop => Record::Stop(plain(bytes)?),
-        Kind::GoEntry | Kind::GoReturn if bytes.len() >= size_of::<Call<VALUES>>() => {
-            Record::CallWithTexts(Box::new(plain(bytes)?))
-        }
         Kind::GoEntry | Kind::GoReturn => Record::Call(Box::new(plain(bytes)?)),
         Kind::Output if bytes.len() >= size_of::<Output<PAGE>>() => {
             Record::LongOutput(Box::new(plain(bytes)?))

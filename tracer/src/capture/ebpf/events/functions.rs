@@ -16,11 +16,11 @@ use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 
 impl Translator {
-    pub(super) fn call<const N: usize>(
+    pub(super) fn call(
         &mut self,
         head: &Head,
         kind: Option<Kind>,
-        call: &abi::golang::Call<N>,
+        call: &abi::golang::Call,
         go: &GoPoints,
     ) {
         let (which, goid) = ((call.point, call.depth), call.goid);

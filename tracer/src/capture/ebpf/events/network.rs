@@ -25,7 +25,7 @@ pub(super) struct Message<'a> {
 }
 
 impl Message<'_> {
-    pub(super) fn of<const N: usize>(transfer: &abi::Transfer<N>) -> Message<'_> {
+    pub(super) fn of(transfer: &abi::Transfer) -> Message<'_> {
         let bytes = super::used(&transfer.payload, transfer.kept);
         let abi::Transfer { ends, result, earlier, .. } = transfer;
         Message { ends, result: *result, earlier: *earlier, bytes }
