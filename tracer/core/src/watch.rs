@@ -47,6 +47,8 @@ pub struct Watch {
     looked: Option<Nanos>,
     /// Findings of the whole run, once it is over.
     last: Vec<Finding>,
+    /// Someone asked because the command is to be ended now: what moves from then on moves to its end.
+    ending: bool,
     /// How far the two readings of something that was found running have come.
     looks: attached::Looks,
 }
@@ -82,6 +84,7 @@ impl Watch {
             current: None,
             looked: None,
             last: Vec::new(),
+            ending: false,
             looks: attached::Looks::default(),
         }
     }
@@ -93,7 +96,10 @@ impl Watch {
         if let What::Snapshot(snapshot) = &event.what {
             match self.is_looking() {
                 true => self.look_into(event.t, snapshot.cause),
-                false => said.extend(self.look(event.t, snapshot)),
+                false => {
+                    said.extend(self.look(event.t, snapshot));
+                    self.ending |= snapshot.cause == SnapshotCause::Asked;
+                }
             }
         }
         said.extend(self.check_moving(event.t));
@@ -261,7 +267,7 @@ impl Watch {
 
     /// Whether what stood still moves again. What ended instead is told by its end.
     fn check_moving(&mut self, t: Nanos) -> Option<Say> {
-        let current = self.current.as_ref()?;
+        let current = self.current.as_ref().filter(|_| !self.ending)?;
         let start = self.stalls.last()?.start_ns;
         let session = &self.session;
         let mut alive =

@@ -2,6 +2,7 @@
 
 use super::draft::Draft;
 use super::scene::Scene;
+use crate::event::Transport;
 use crate::report::{Confidence, Peer, Role};
 use crate::session::{ByLibc, Lookup, Question};
 use crate::text;
@@ -42,7 +43,7 @@ pub(super) fn draft<'a, 's>(
     let syscall = if lookup.getaddrinfo.is_some() { "poll" } else { "read" };
     let mut made = Draft::new(scene, code, lookup.pid, lookup.since, summary)
         .blocked(Some(lookup.tid).filter(|_| lookup.getaddrinfo.is_some()), syscall, None)
-        .fact("asked", [asked(lookup)])
+        .fact("asked", [asked(scene, lookup)])
         .role(Role::Resolver);
     if let Some(goroutine) = lookup.goroutine {
         made = made.goroutine(goroutine, "the answer");
@@ -69,8 +70,18 @@ pub(super) fn draft<'a, 's>(
     made
 }
 
+/// Whether what is open was asked over TCP, as an answer is that did not fit into a datagram (RFC 1035, 4.2.1).
+pub(super) fn is_over_tcp(scene: &Scene<'_>, lookup: &Lookup) -> bool {
+    let open = lookup.unanswered();
+    let by_tcp = |q: &&Question| {
+        let mut connections = scene.session.connections.iter();
+        connections.any(|c| c.socket == q.socket && c.transport == Transport::Tcp)
+    };
+    !open.is_empty() && open.iter().all(by_tcp)
+}
+
 /// `IPv4 and IPv6 address of proxy.example.com, over UDP`.
-fn asked(lookup: &Lookup) -> String {
+fn asked(scene: &Scene<'_>, lookup: &Lookup) -> String {
     let mut kinds: Vec<&str> = Vec::new();
     for question in lookup.unanswered_or_all() {
         let kind = match question.qtype.as_str() {
@@ -86,7 +97,11 @@ fn asked(lookup: &Lookup) -> String {
         return "a name that was asked for before gmtrace looked".to_owned();
     }
     kinds.sort_unstable();
-    format!("{} address of {}, over UDP", text::list(&kinds), lookup.name)
+    let how = match is_over_tcp(scene, lookup) {
+        true => "over TCP, for the answer over UDP was cut short",
+        false => "over UDP",
+    };
+    format!("{} address of {}, {how}", text::list(&kinds), lookup.name)
 }
 
 /// `192.0.2.53 port 53, the only one in /etc/resolv.conf`.

@@ -10,7 +10,7 @@
 //!
 //! **What to do** Ask the server by hand (`dig @SERVER NAME`). If it is silent, change `/etc/resolv.conf` (docker: `--dns ADDRESS`).
 
-use super::dns::{confidence, draft, limit, lookups, times};
+use super::dns::{confidence, draft, is_over_tcp, limit, lookups, times};
 use super::dns_said;
 use super::scene::Scene;
 use crate::report::Finding;
@@ -56,15 +56,18 @@ fn silent(scene: &Scene<'_>, lookup: &Lookup) -> Option<Finding> {
         made = made.limit(limit);
     }
     let ip = server.map(|s| s.ip().to_string()).unwrap_or_default();
+    let by_tcp = is_over_tcp(scene, lookup);
     let other = match partly(lookup) {
+        _ if by_tcp => "a firewall or VPN lets UDP pass to port 53, and drops TCP",
         Some(_) => "the name server leaves questions of this type unanswered",
         None => "a firewall or VPN drops port 53",
     };
+    let dig = if by_tcp { "dig +tcp" } else { "dig" };
     let made = made
         .or_else(other)
         .remedy(
             "ask it by hand:",
-            Some(format!("dig @{ip} {}", super::paste::word(some_name(lookup)))),
+            Some(format!("{dig} @{ip} {}", super::paste::word(some_name(lookup)))),
         )
         .remedy("no reply: change resolv.conf (docker: --dns ADDRESS)", None);
     Some(made.done())

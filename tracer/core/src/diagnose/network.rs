@@ -222,6 +222,11 @@ pub(super) fn with_remedies(
         Some((text, command)) => draft.remedy(text, Some(command)),
         None => draft,
     };
+    if scene.session.role_of_process(pid) == ProcessRole::Ssh {
+        let host = super::paste::word(&target.authority());
+        let ask = format!("ssh -v -T -o ConnectTimeout=10 -p {} {host}", target.port);
+        return draft.remedy("see how far ssh gets:", Some(ask)).done();
+    }
     let ask = format!("curl -sv -m 10 -o /dev/null {}", super::paste::word(&target.url()));
     draft.remedy("see whether it answers anything else:", Some(ask)).done()
 }

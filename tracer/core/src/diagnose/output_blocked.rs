@@ -109,8 +109,9 @@ fn told(scene: &Scene<'_>, process: &ProcessState, write: &Write<'_>) -> Option<
         (DescriptorTarget::Tty(_), _) => made
             .or_else("what shows the terminal is stuck")
             .remedy("in the terminal, press Ctrl-Q (Ctrl-S had halted it)", None),
-        (_, Some(reader)) => made
-            .remedy("see what the reader waits for:", Some(format!("gmtrace -p {reader}"))),
+        (_, Some(reader)) => {
+            made.remedy("see what the reader waits for:", Some(format!("gmtrace -p {reader}")))
+        }
         (_, None) => made,
     };
     let apart = format!("{} > output.txt 2>&1", scene.paste(pid));

@@ -35,8 +35,6 @@ impl Running {
                 self.reminded = now;
                 self.write_targets();
             }
-            // What was signalled to end moves to its end.
-            Say::MovingAgain { .. } if self.limits.reached().is_some() => return,
             Say::MovingAgain { finding, lasted, came: true } => {
                 self.screen.say(&message::moving_again(&finding, lasted));
             }
