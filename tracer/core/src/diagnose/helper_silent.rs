@@ -1,7 +1,7 @@
 //! # helper-silent: a helper was asked and has not answered
 //!
 //! go or git asked a program for something, and waits for its answer: a credential helper of git or of docker for a password, a GOAUTH
-//! command for a header, a GOCACHEPROG for a piece of the build cache.
+//! command for a header, a GOCACHEPROG for a piece of the build cache, a GIT_ASKPASS program for what a person would type.
 //!
 //! **Seen by** the settings that name the program, or git's way of calling it; it lives, and whoever asked reads its output.
 //!
@@ -28,6 +28,8 @@ const COMM: usize = 15;
 enum Kind {
     /// git asks it for a name and a password.
     Credential,
+    /// git asks it for either, in words that are meant for a person.
+    AskPass,
     /// GOAUTH.
     Auth,
     /// GOCACHEPROG.
@@ -50,7 +52,7 @@ fn kind(scene: &Scene<'_>, process: &ProcessState) -> Option<Kind> {
     let asker = scene.session.state_of(asker(scene, process)?)?;
     match asker.role {
         ProcessRole::Go => named_in_settings(scene, process, asker.pid),
-        ProcessRole::Git if is_of_git(scene, process, asker) => Some(Kind::Credential),
+        ProcessRole::Git if is_of_git(scene, process, asker) => Some(of_git(process)),
         _ => None,
     }
 }
@@ -112,6 +114,16 @@ fn is_of_git(scene: &Scene<'_>, process: &ProcessState, asker: &ProcessState) ->
     }
 }
 
+/// A credential helper is told what to do (gitcredentials(7)); what asks a person is given the question (GIT_ASKPASS in git(1)).
+fn of_git(process: &ProcessState) -> Kind {
+    let verb = process.argv.last().map(String::as_str);
+    match verb {
+        _ if process.role == ProcessRole::Git => Kind::Credential,
+        Some("get" | "store" | "erase" | "capability") | None => Kind::Credential,
+        Some(_) => Kind::AskPass,
+    }
+}
+
 fn silent(scene: &Scene<'_>, process: &ProcessState, kind: Kind) -> Option<Finding> {
     let pid = process.pid;
     let asker = scene.session.state_of(asker(scene, process)?)?;
@@ -122,6 +134,7 @@ fn silent(scene: &Scene<'_>, process: &ProcessState, kind: Kind) -> Option<Findi
     }
     let (what, setting) = match kind {
         Kind::Credential => ("a login", "credential.helper of git"),
+        Kind::AskPass => ("a login", "GIT_ASKPASS, core.askPass or SSH_ASKPASS"),
         Kind::Auth => ("credentials", "GOAUTH"),
         Kind::Cache => ("the build cache", "GOCACHEPROG"),
     };
@@ -141,14 +154,16 @@ fn silent(scene: &Scene<'_>, process: &ProcessState, kind: Kind) -> Option<Findi
         None => made,
     };
     let top = scene.go_above(pid).unwrap_or(asker.pid);
-    let without =
-        match kind {
-            Kind::Credential => asker.argv.iter().find(|word| word.contains("://")).map(|url| {
-                format!("git -c credential.helper= ls-remote {}", super::paste::word(url))
-            }),
-            Kind::Auth => Some(format!("GOAUTH=off {}", scene.paste(top))),
-            Kind::Cache => Some(format!("GOCACHEPROG= {}", scene.paste(top))),
-        };
+    let url = asker.argv.iter().find(|word| word.contains("://"));
+    let url = url.map(|url| super::paste::word(url));
+    let without = match kind {
+        Kind::Credential => url.map(|url| format!("git -c credential.helper= ls-remote {url}")),
+        Kind::AskPass => url.map(|url| {
+            format!("env -u GIT_ASKPASS -u SSH_ASKPASS git -c core.askPass= ls-remote {url}")
+        }),
+        Kind::Auth => Some(format!("GOAUTH=off {}", scene.paste(top))),
+        Kind::Cache => Some(format!("GOCACHEPROG= {}", scene.paste(top))),
+    };
     Some(
         made.limit("none: a helper is waited for without end")
             .or_else("it asks somebody in a window of its own")
@@ -179,7 +194,7 @@ fn asks(
         goroutines.filter(is_in).map(|g| g.id).next()
     };
     let goroutine = match kind {
-        Kind::Credential => None,
+        Kind::Credential | Kind::AskPass => None,
         Kind::Auth => waits("auth.runAuthCommand").or_else(|| waits("auth.runGoAuth")),
         Kind::Cache => waits("cache.(*ProgCache).send").or_else(|| waits("cache.startCacheProg")),
     };
