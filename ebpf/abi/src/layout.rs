@@ -85,6 +85,8 @@ table! {
         SockError = "sock.sk_err",
         /// `struct socket *`.
         SockSocket = "sock.sk_socket",
+        /// `struct sock *` of a `struct socket`.
+        SocketSock = "socket.sk",
         /// A `struct socket` lies in this,
         SocketInAlloc = "socket_alloc.socket",
         /// and so does its inode.
