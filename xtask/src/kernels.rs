@@ -28,12 +28,12 @@ pub(crate) struct Options {
     versions: Vec<String>,
 }
 
-/// The release of Debian that has a kernel.
-fn suite(version: &str) -> &'static str {
+/// The release of Debian that has a kernel, and the package that needs the newest of it.
+fn package(version: &str) -> (&'static str, &'static str) {
     match version {
-        "5.10" => "bullseye",
-        "6.1" => "bookworm",
-        _ => "trixie",
+        "5.10" => ("bullseye", "linux-image-amd64"),
+        "6.1" => ("bookworm", "linux-image-amd64"),
+        _ => ("bookworm", "linux-image-6.12-amd64"),
     }
 }
 
@@ -95,8 +95,8 @@ impl Programs {
     fn build(workspace: &Workspace) -> Result<Programs> {
         progress("building gmtrace and the tests");
         let gmtrace = workspace.build_gmtrace()?;
-        let mut cargo =
-            workspace.cargo(&["test", "--workspace", "--no-run", "--message-format=json"]);
+        let mut cargo = workspace.cargo(&["test", "--workspace", "--no-run"]);
+        cargo.args(["--message-format=json", "--test", "zoo", "--test", "ebpf"]);
         let messages = output_of(&mut cargo)?;
         let built =
             Message::parse_stream(messages.as_bytes()).filter_map(|message| match message {
@@ -157,8 +157,9 @@ impl Kernel {
             fs::create_dir_all(&kernels)?;
             // Unpacked beside its place and renamed: an interrupted run leaves nothing that looks whole.
             let staging = tempfile::Builder::new().prefix(".fetch-").tempdir_in(&kernels)?;
-            progress(format!("fetching Linux {version} of Debian {}", suite(version)));
-            fetch(suite(version), staging.path())?;
+            let (suite, newest) = package(version);
+            progress(format!("fetching Linux {version} of Debian {suite}"));
+            fetch(suite, newest, staging.path())?;
             let unpacked = staging.path().join("unpacked");
             let mut depmod = Command::new(busybox()?);
             depmod.args(["depmod", "-b"]).arg(&unpacked).arg(release(&unpacked)?);
@@ -268,7 +269,7 @@ fn busybox() -> Result<PathBuf> {
 
 /// The archives that this machine's apt knows, with another release: downloads its kernel into `folder`/unpacked. Nothing that apt knows
 /// of this machine is changed.
-fn fetch(suite: &str, folder: &Path) -> Result<()> {
+fn fetch(suite: &str, newest: &str, folder: &Path) -> Result<()> {
     for place in ["lists/partial", "cache/archives/partial"] {
         fs::create_dir_all(folder.join(place))?;
     }
@@ -293,9 +294,9 @@ fn fetch(suite: &str, folder: &Path) -> Result<()> {
         output_of(apt.args(arguments).current_dir(folder))
     };
     apt("apt-get", &["update"])?;
-    let depends = apt("apt-cache", &["depends", "linux-image-amd64"])?;
+    let depends = apt("apt-cache", &["depends", newest])?;
     let package = depends.lines().find_map(|line| line.trim().strip_prefix("Depends: "));
-    let package = package.with_context(|| format!("Debian {suite} has no linux-image-amd64"))?;
+    let package = package.with_context(|| format!("Debian {suite} has no {newest}"))?;
     apt("apt-get", &["download", package])?;
     for entry in fs::read_dir(folder)? {
         let file = entry?.path();
