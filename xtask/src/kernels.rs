@@ -113,8 +113,8 @@ impl Programs {
             ("GMTRACE_BIN", text(&gmtrace)),
             ("GMTRACE_TOOLCHAINS", text(&toolchains::folder(workspace))),
             ("GMTRACE_ZOO_BACKEND", "ebpf".to_owned()),
-            // A healthy go command may stand still for a second in there; of a silent name server go has enough after ten.
-            ("GMTRACE_ZOO_STALL_AFTER", "5s".to_owned()),
+            // A healthy go command may stand still for a second in there; a silent name server is asked again after five.
+            ("GMTRACE_ZOO_STALL_AFTER", "3s".to_owned()),
             ("HOME", std::env::var("HOME").unwrap_or_else(|_| "/root".to_owned())),
             ("PATH", path.to_string_lossy().into_owned()),
         ];
@@ -133,7 +133,7 @@ impl Programs {
             let (_, program) = program.with_context(|| format!("no tests {}", check.of))?;
             script += &format!("check {} {}\n", quoted(&program.display().to_string()), check.test);
         }
-        Ok(script + "echo the end\n")
+        Ok(script + "echo the end\n/run/busybox poweroff -f\n")
     }
 }
 
