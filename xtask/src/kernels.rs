@@ -50,7 +50,7 @@ const fn zoo(test: &'static str) -> Check {
 }
 
 const CHECKS: &[Check] = &[
-    zoo("names::n1_the_resolver_is_silent"),
+    zoo("names::n5_the_resolver_fails"),
     zoo("names::n2_the_resolver_of_libc_is_silent"),
     zoo("connections::n8_nobody_accepts"),
     zoo("connections::n8_packets_are_dropped"),
