@@ -54,7 +54,7 @@ const CHECKS: &[Check] = &[
     zoo("names::n2_the_resolver_of_libc_is_silent"),
     zoo("connections::n8_nobody_accepts"),
     zoo("connections::n8_packets_are_dropped"),
-    zoo("tls::n12_the_client_hello_is_not_answered"),
+    zoo("tls::n13_a_large_client_hello_is_not_answered"),
     zoo("http::n16_a_request_is_not_answered"),
     zoo("locks::l1_another_process_holds_the_lock_of_a_version"),
     zoo("locks::l4_the_lock_of_the_whole_cache"),
