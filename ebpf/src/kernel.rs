@@ -108,10 +108,7 @@ impl Syscall {
     /// None where the kernel cannot tell, or the call is of an ABI whose numbers are others.
     #[inline(always)]
     pub fn current() -> Option<Syscall> {
-        if number(Number::HasTaskRegs) == 0 {
-            return None;
-        }
-        let regs = Address(unsafe { bpf_task_pt_regs(bpf_get_current_task_btf()) } as u64);
+        let regs = registers()?;
         let word = |at| regs.plus(u64::from(number(at))).read::<u64>();
         let nr = word(Number::RegsSyscall)? as u32;
         let mode = word(Number::RegsMode)? as u32 & number(Number::RegsModeMask);
@@ -125,6 +122,18 @@ impl Syscall {
     #[inline(always)]
     pub fn is(&self, which: Number) -> bool {
         self.nr == number(which)
+    }
+}
+
+/// Where the kernel has put the registers of the current thread, when that came into the kernel.
+#[inline(always)]
+fn registers() -> Option<Address> {
+    if number(Number::HasTaskRegs) != 0 {
+        return Some(Address(unsafe { bpf_task_pt_regs(bpf_get_current_task_btf()) } as u64));
+    }
+    match number(Number::RegsInStack) {
+        0 => None,
+        within => Some(current().follow(Offset::TaskStack)?.plus(u64::from(within))),
     }
 }
 

@@ -1,10 +1,11 @@
 //! What is sent and received over internet sockets: the beginnings of it, where the questions of a resolver, the ClientHello and
 //! the heads of plain HTTP are. Seen when the call is over, so that the bytes are in memory.
 
+use aya_ebpf::EbpfContext as _;
 use aya_ebpf::helpers::bpf_probe_read_user;
-use aya_ebpf::macros::raw_tracepoint;
-use aya_ebpf::programs::RawTracePointContext;
-use gmtrace_abi::{Kind, Number, Transfer};
+use aya_ebpf::macros::{fexit, raw_tracepoint};
+use aya_ebpf::programs::{FExitContext, RawTracePointContext};
+use gmtrace_abi::{Kind, Number, Offset, Transfer};
 
 use crate::kernel::{Address, Syscall, copy_user_masked, user_word};
 use crate::ring::emit;
@@ -39,6 +40,30 @@ pub fn socket_send(ctx: RawTracePointContext) -> i32 {
 pub fn socket_receive(ctx: RawTracePointContext) -> i32 {
     transfer(Address(ctx.arg::<u64>(0)), i64::from(ctx.arg::<i32>(1)), Way::In);
     0
+}
+
+/// For kernels without these tracepoints: the end of `int inet_sendmsg(struct socket *sock, struct msghdr *msg, size_t size)`
+/// (net/ipv4/af_inet.c), or of inet6_sendmsg.
+#[fexit(function = "inet_sendmsg")]
+pub fn inet_send(ctx: FExitContext) -> i32 {
+    ended(&ctx, 3, Way::Out);
+    0
+}
+
+/// Likewise of `int inet_recvmsg(struct socket *sock, struct msghdr *msg, size_t size, int flags)`.
+#[fexit(function = "inet_recvmsg")]
+pub fn inet_receive(ctx: FExitContext) -> i32 {
+    ended(&ctx, 4, Way::In);
+    0
+}
+
+/// The context has the arguments, and then the result, eight bytes each (include/linux/bpf.h, BPF_TRAMP_F_CALL_ORIG). Read as memory,
+/// the socket is a number to the verifier, as it is at a tracepoint.
+#[inline(always)]
+fn ended(ctx: &FExitContext, arguments: u64, way: Way) -> Option<()> {
+    let word = |index: u64| Address(ctx.as_ptr() as u64).plus(8 * index).read::<u64>();
+    let sock = Address(word(0)?).follow(Offset::SocketSock)?;
+    transfer(sock, i64::from(word(arguments)? as i32), way)
 }
 
 #[inline(always)]

@@ -73,12 +73,14 @@ pub fn go_with(what: &str, minor: u32) -> Result<Option<Go>> {
     Ok(None)
 }
 
-/// Starts a command under gmtrace, which speaks up after a second.
+/// Starts a command under gmtrace, which speaks up after a second, or after `GMTRACE_ZOO_STALL_AFTER` on a machine on which a healthy
+/// command takes longer to move, such as an emulated one.
 ///
 /// # Errors
 /// When it cannot start.
 pub fn watch(command: GoCommand) -> Result<Watched> {
-    watch_with(command, ["--stall-after", "1s"])
+    let after = std::env::var("GMTRACE_ZOO_STALL_AFTER").unwrap_or_else(|_| "1s".to_owned());
+    watch_with(command, ["--stall-after", after.as_str()])
 }
 
 /// Starts a command under gmtrace with these options.

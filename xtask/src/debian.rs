@@ -38,6 +38,10 @@ pub(crate) const FOR_TESTS: &[Piece] = &[
     piece("qemu-aarch64", "qemu-user"),
 ];
 
+/// What boots other kernels.
+pub(crate) const FOR_KERNELS: &[Piece] =
+    &[piece("qemu-system-x86_64", "qemu-system-x86"), piece("busybox", "busybox-static")];
+
 /// What the benchmark runs besides Rust and Go.
 pub(crate) const FOR_BENCH: &[Piece] = &[piece("git", "git"), piece("strace", "strace")];
 

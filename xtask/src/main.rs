@@ -8,6 +8,7 @@ mod debian;
 mod demo;
 mod deny;
 mod docs;
+mod kernels;
 mod tests;
 mod toolchains;
 mod workspace;
@@ -39,6 +40,8 @@ enum Chore {
     Toolchains(toolchains::Options),
     /// Build the eBPF programs; the object is kept in the repository
     Bpf(bpf::Options),
+    /// Boot older kernels in an emulated machine, and try eBPF there
+    Kernels(kernels::Options),
     /// Write the generated parts of README.md
     Docs(docs::Options),
     /// Measure gmtrace beside the bare command and strace
@@ -63,6 +66,7 @@ fn run(chore: Chore) -> Result<()> {
         Chore::Check => check::run(&workspace),
         Chore::Toolchains(options) => toolchains::run(&workspace, &options),
         Chore::Bpf(options) => bpf::run(&workspace, &options),
+        Chore::Kernels(options) => kernels::run(&workspace, &options),
         Chore::Docs(options) => docs::run(&workspace, &options),
         Chore::Bench(options) => bench::run(&workspace, &options),
     }

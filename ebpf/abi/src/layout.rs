@@ -38,6 +38,8 @@ table! {
         TaskSignal = "task_struct.signal",
         /// `int`: as wait(2) gives it.
         TaskExitCode = "task_struct.exit_code",
+        /// `void *`: where its stack in the kernel begins.
+        TaskStack = "task_struct.stack",
         /// `struct mm_struct *`.
         TaskMm = "task_struct.mm",
         /// `unsigned long`: where the words of the command line begin.
@@ -85,6 +87,8 @@ table! {
         SockError = "sock.sk_err",
         /// `struct socket *`.
         SockSocket = "sock.sk_socket",
+        /// `struct sock *` of a `struct socket`.
+        SocketSock = "socket.sk",
         /// A `struct socket` lies in this,
         SocketInAlloc = "socket_alloc.socket",
         /// and so does its inode.
@@ -133,7 +137,9 @@ table! {
         OwnPidNamespace = "/proc/self/ns/pid",
         /// Whether `bpf_task_pt_regs` is there (Linux 5.15).
         HasTaskRegs = "kernel 5.15",
-        /// Where the number of the system call lies in it.
+        /// Before that, where the registers lie in the thread's stack in the kernel, in bytes; 0 where that is not known.
+        RegsInStack = "task_pt_regs",
+        /// Where the number of the system call lies in them.
         RegsSyscall = "pt_regs: number of the system call",
         /// Where its arguments lie.
         RegsArg0 = "pt_regs: first argument",

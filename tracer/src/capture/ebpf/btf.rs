@@ -51,7 +51,7 @@ fn offsets_in(bytes: &[u8]) -> Option<[u32; Offset::COUNT]> {
     let mut names: Vec<&str> = structures.filter_map(|path| path.split('.').next()).collect();
     names.sort_unstable();
     names.dedup();
-    let types = Types::index(bytes, &names)?;
+    let types = Types::index(bytes, STRUCT, &names)?;
     let mut offsets = [MISSING; Offset::COUNT];
     for (place, offset) in offsets.iter_mut().zip(Offset::ALL) {
         let found = offset.source().split('|').find_map(|path| types.offset(path));
@@ -60,9 +60,17 @@ fn offsets_in(bytes: &[u8]) -> Option<[u32; Offset::COUNT]> {
     Some(offsets)
 }
 
+/// The number of one of the kernel's functions; none where it has no such function, or its types cannot be read.
+pub fn function(name: &str) -> Option<u32> {
+    let bytes = fs::read(VMLINUX).ok()?;
+    let types = Types::index(&bytes, FUNCTION, &[name])?;
+    types.named.get(name.as_bytes()).copied()
+}
+
 /// The kinds that matter here.
 const ARRAY: u32 = 3;
 const STRUCT: u32 = 4;
+const FUNCTION: u32 = 12;
 const UNION: u32 = 5;
 const TYPEDEF: u32 = 8;
 const VOLATILE: u32 = 9;
@@ -86,7 +94,7 @@ struct Types<'a> {
     strings: &'a [u8],
     /// Where each type begins; the first is number 1, 0 is void.
     starts: Vec<u32>,
-    /// The structures that were asked for, by name.
+    /// The types that were asked for, by name.
     named: HashMap<&'a [u8], u32>,
 }
 
@@ -106,8 +114,8 @@ fn word(bytes: &[u8], at: usize) -> Option<u32> {
 }
 
 impl<'a> Types<'a> {
-    /// Walks over all types.
-    fn index(bytes: &'a [u8], names: &[&str]) -> Option<Types<'a>> {
+    /// Walks over all types, and finds those of a kind that have these names.
+    fn index(bytes: &'a [u8], wanted: u32, names: &[&str]) -> Option<Types<'a>> {
         if word(bytes, 0)? as u16 != MAGIC {
             return None;
         }
@@ -122,9 +130,9 @@ impl<'a> Types<'a> {
         while at < types.len() {
             let info = word(types, at + 4)?;
             let (kind, members) = (info >> 24 & 0x1f, (info & 0xffff) as usize);
-            if kind == STRUCT {
+            if kind == wanted {
                 let name = index.string(word(types, at)?);
-                if names.iter().any(|wanted| wanted.as_bytes() == name) {
+                if names.iter().any(|known| known.as_bytes() == name) {
                     let number = u32::try_from(index.starts.len()).ok()?;
                     index.named.entry(name).or_insert(number);
                 }

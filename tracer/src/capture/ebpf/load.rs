@@ -30,6 +30,28 @@ struct Hook {
     without: Option<&'static str>,
 }
 
+/// A program for where functions of the kernel end, which tells the same as a program for a tracepoint.
+struct Instead {
+    of: &'static str,
+    program: &'static str,
+    functions: &'static [&'static str],
+}
+
+/// For kernels before 6.3. They make every such call of every process on the machine a little slower, so the tracepoints come first.
+/// aarch64 can since 6.4 (ARCH_SUPPORTS_FTRACE_DIRECT_CALLS).
+const INSTEAD: &[Instead] = &[
+    Instead {
+        of: "socket_send",
+        program: "inet_send",
+        functions: &["inet_sendmsg", "inet6_sendmsg"],
+    },
+    Instead {
+        of: "socket_receive",
+        program: "inet_receive",
+        functions: &["inet_recvmsg", "inet6_recvmsg"],
+    },
+];
+
 const HOOKS: &[Hook] = &[
     Hook { program: "process_fork", tracepoint: "sched_process_fork", without: None },
     Hook { program: "process_exec", tracepoint: "sched_process_exec", without: None },
@@ -163,7 +185,7 @@ fn open(kernel: Version) -> Result<Loaded, Error> {
     let mut unseen = Vec::new();
     let one_by_one = set_by_tests("GMTRACE_TEST_ONE_BY_ONE").is_some();
     if one_by_one || !programs.use_links_of_many(SMALLEST) {
-        unseen.push(probes::WITHOUT_MANY.to_owned());
+        unseen.push(probes::without_many(kernel).to_owned());
     }
     let (go, libraries) = (GoPoints::default(), Libraries::default());
     Ok(Loaded { programs, maps, unseen, go, libraries })
@@ -198,7 +220,7 @@ fn said_of(program: BorrowedFd<'_>) -> String {
 impl Loaded {
     fn attach_to_tracepoints(&mut self) -> Result<(), Error> {
         for hook in HOOKS {
-            let attached = self.programs.attach_to_tracepoint(hook.program, hook.tracepoint);
+            let attached = self.attach(hook);
             match (attached, hook.without) {
                 (Ok(()), _) => {}
                 (Err(why), Some(without)) => {
@@ -209,6 +231,18 @@ impl Loaded {
             }
         }
         Ok(())
+    }
+
+    fn attach(&mut self, hook: &Hook) -> Result<(), Error> {
+        let attached = self.programs.attach_to_tracepoint(hook.program, hook.tracepoint);
+        let instead = INSTEAD.iter().find(|instead| instead.of == hook.program);
+        match (attached, instead) {
+            (Err(why), Some(instead)) => {
+                tracing::info!("{}: {why}", hook.tracepoint);
+                self.programs.attach_to_ends(instead.program, instead.functions)
+            }
+            (attached, _) => attached,
+        }
     }
 
     /// Loads every program that is not loaded yet, and says what the kernel thinks of each.

@@ -21,6 +21,7 @@ fn number(which: Number, kernel: Version) -> u32 {
     match which {
         Number::OwnPidNamespace => own_pid_namespace(),
         Number::HasTaskRegs => u32::from(kernel >= Version(5, 15)),
+        Number::RegsInStack => regs::IN_STACK,
         Number::RegsSyscall => regs::SYSCALL,
         Number::RegsArg0 => regs::ARG0,
         Number::RegsArg1 => regs::ARG1,
@@ -55,6 +56,9 @@ fn own_pid_namespace() -> u32 {
 /// arch/x86/include/asm/ptrace.h: r15 r14 r13 r12 bp bx r11 r10 r9 r8 ax cx dx si di orig_ax ip cs flags sp ss.
 #[cfg(target_arch = "x86_64")]
 mod regs {
+    /// At its end (task_pt_regs in arch/x86/include/asm/processor.h). THREAD_SIZE is 16 KiB; a kernel with KASAN has twice that, and
+    /// what is found in the middle is no code segment.
+    pub const IN_STACK: u32 = 16384 - 21 * 8;
     pub const SYSCALL: u32 = 15 * 8;
     pub const ARG0: u32 = 14 * 8;
     pub const ARG1: u32 = 13 * 8;
@@ -71,6 +75,8 @@ mod regs {
 /// arch/arm64/include/asm/ptrace.h: regs[31] sp pc pstate orig_x0 syscallno. The first argument is in orig_x0 when the call is over.
 #[cfg(target_arch = "aarch64")]
 mod regs {
+    /// It depends on the size of pages there.
+    pub const IN_STACK: u32 = 0;
     pub const SYSCALL: u32 = 35 * 8;
     pub const ARG0: u32 = 34 * 8;
     pub const ARG1: u32 = 8;

@@ -1,6 +1,7 @@
 //! Probes on Go programs: which functions, and what each probe is told to read.
 
 use super::load::{Error, Loaded};
+use super::machine::Version;
 use super::sys::{self, Probe};
 use gmtrace_abi::golang::{self as abi, POINTS, STEPS, VALUES};
 use gmtrace_core::golang::Unreadable;
@@ -27,15 +28,23 @@ const WANTED: &[Function] = &[
 /// Those of them that are probed where each probe takes the kernel a while to take away.
 const FEW: &[Function] =
     &[Function::Write, Function::Connect, Function::DialOne, Function::LockFile];
-/// What is not seen where only these are.
-pub(super) const WITHOUT_MANY: &str =
-    "requests inside Go programs: the kernel takes so many probes since 6.6";
 /// The programs that are attached to them.
 pub(super) const PROGRAMS: &[&str] = &["go_enter", "go_return", "go_write"];
+/// The first kernel that says which probe was hit, and how the registers were (bpf_get_attach_cookie, bpf_task_pt_regs).
+const TELLS_PROBES_APART: Version = Version(5, 15);
 /// A file larger than this is no go command.
 const LARGEST: u64 = 256 << 20;
 /// Standard error.
 const STDERR: u64 = 2;
+
+/// What is not seen where the kernel does not attach many probes at once.
+pub(super) fn without_many(kernel: Version) -> &'static str {
+    if kernel < TELLS_PROBES_APART {
+        "anything inside Go programs: the kernel tells probes apart since 5.15"
+    } else {
+        "requests inside Go programs: the kernel takes so many probes since 6.6"
+    }
+}
 
 /// What is probed, by the numbers that the programs use.
 #[derive(Debug, Default)]

@@ -5,7 +5,10 @@
 //! (uprobe_unregister_sync in kernel/events/uprobes.c), for some 100 ms, one after the other, also where gmtrace was killed. A link of many
 //! uprobes (Linux 6.6) is waited for once.
 
+use super::btf;
 use super::load::{Error, missing, refused};
+use super::machine::Version;
+use super::preflight::with_memory;
 use super::sys::{self, Kind, Moment, Probe, Source};
 use aya::maps::{Map, MapData};
 use aya_obj::generated::bpf_insn;
@@ -94,6 +97,7 @@ impl Programs {
         let programs = object.programs.iter().filter_map(|(name, program)| {
             let kind = match program.section {
                 ProgramSection::RawTracePoint => Kind::Tracepoint,
+                ProgramSection::FExit { .. } => Kind::FunctionEnd(0),
                 _ => Kind::Instruction,
             };
             let function = object.functions.remove(&program.function_key())?;
@@ -126,11 +130,10 @@ impl Programs {
 
     fn set_many(&mut self, many: bool) {
         self.many = many;
-        let of_files =
-            self.programs.values_mut().filter(|program| program.kind != Kind::Tracepoint);
-        for program in of_files {
-            let kind = if many { Kind::Instructions } else { Kind::Instruction };
-            if program.kind != kind {
+        let kind = if many { Kind::Instructions } else { Kind::Instruction };
+        let of_files = [Kind::Instruction, Kind::Instructions];
+        for program in self.programs.values_mut() {
+            if of_files.contains(&program.kind) && program.kind != kind {
                 (program.kind, program.loaded) = (kind, None);
             }
         }
@@ -179,6 +182,22 @@ impl Programs {
         Ok(())
     }
 
+    /// Attaches a program to where these functions of the kernel end.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub(super) fn attach_to_ends(&mut self, name: &str, of: &[&str]) -> Result<(), Error> {
+        for function in of {
+            let number = btf::function(function).ok_or_else(|| missing(function))?;
+            let program = self.programs.get_mut(name).ok_or_else(|| missing(name))?;
+            (program.kind, program.loaded) = (Kind::FunctionEnd(number), None);
+            let attached = sys::attach_to_end(self.descriptor(name)?);
+            let link = attached.map_err(|why| refused(format!("the function {function}"), &why))?;
+            self.links.push(link);
+        }
+        Ok(())
+    }
+
     /// Attaches a program to instructions of a file, in every process that maps it.
     ///
     /// # Errors
@@ -217,12 +236,15 @@ impl Programs {
         Ok(())
     }
 
-    /// Loads all of them. Gives their names, in order, how many instructions each has, and its descriptor.
+    /// Loads all of them but those for functions of the kernel, which not every kernel takes. Gives their names, in order, how many instructions each has, and its descriptor.
     ///
     /// # Errors
     /// What the kernel said.
     pub(super) fn load_all(&mut self) -> Result<Vec<(String, usize, BorrowedFd<'_>)>, Error> {
-        let mut names: Vec<String> = self.programs.keys().cloned().collect();
+        let everywhere = |(name, program): (&String, &Program)| {
+            (!matches!(program.kind, Kind::FunctionEnd(_))).then(|| name.clone())
+        };
+        let mut names: Vec<String> = self.programs.iter().filter_map(everywhere).collect();
         names.sort();
         for name in &names {
             self.descriptor(name)?;
@@ -239,7 +261,8 @@ impl Programs {
         let program = self.programs.get_mut(name).ok_or_else(|| missing(name))?;
         let descriptor = match program.loaded.take() {
             Some(descriptor) => descriptor,
-            None => load(name, program, &self.license)?,
+            // Not only at start: a libc, or a go command, may be seen first when its process begins.
+            None => with_memory(Version::running(), || load(name, program, &self.license))?,
         };
         let descriptor: &OwnedFd = program.loaded.insert(descriptor);
         Ok(descriptor.as_fd())

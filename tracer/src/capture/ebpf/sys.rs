@@ -16,6 +16,8 @@ pub(super) enum Kind {
     Instruction,
     /// To many at a time.
     Instructions,
+    /// To where a function of the kernel ends, by its number among the kernel's types.
+    FunctionEnd(u32),
 }
 
 /// A place in a file that a program is attached to.
@@ -38,6 +40,7 @@ pub(super) enum Moment {
 }
 
 const TRACING_UPROBES: u32 = bpf_attach_type::BPF_TRACE_UPROBE_MULTI as u32;
+const TRACING_END: u32 = bpf_attach_type::BPF_TRACE_FEXIT as u32;
 const PERF_EVENT: u32 = bpf_attach_type::BPF_PERF_EVENT as u32;
 
 /// `union bpf_attr` (include/uapi/linux/bpf.h), the part of each command up to what is used.
@@ -61,10 +64,13 @@ struct ProgLoad {
     name: [u8; 16],
     interface: u32,
     expected_attach_type: u32,
+    /// From `prog_btf_fd` to `line_info_cnt`: what the program itself tells of its types.
+    unused: [u32; 9],
+    function: u32,
 }
-// SAFETY: twelve words of four bytes, the name's among them, and three of eight, each at a multiple of its size.
+// SAFETY: twenty-two words of four bytes, the name's among them, and three of eight, each at a multiple of its size.
 unsafe impl Request for ProgLoad {}
-const _: () = assert!(size_of::<ProgLoad>() == 72);
+const _: () = assert!(size_of::<ProgLoad>() == 112);
 
 #[repr(C)]
 #[derive(Default)]
@@ -144,6 +150,12 @@ pub(super) fn load(
     let program_type = match kind {
         Kind::Tracepoint => bpf_prog_type::BPF_PROG_TYPE_RAW_TRACEPOINT,
         Kind::Instruction | Kind::Instructions => bpf_prog_type::BPF_PROG_TYPE_KPROBE,
+        Kind::FunctionEnd(_) => bpf_prog_type::BPF_PROG_TYPE_TRACING,
+    };
+    let (expected_attach_type, function) = match kind {
+        Kind::Tracepoint | Kind::Instruction => (0, 0),
+        Kind::Instructions => (TRACING_UPROBES, 0),
+        Kind::FunctionEnd(function) => (TRACING_END, function),
     };
     let mut request = ProgLoad {
         kind: program_type as u32,
@@ -153,7 +165,8 @@ pub(super) fn load(
         log_level: u32::from(!log.is_empty()),
         log_size: count(log.len()),
         log: if log.is_empty() { 0 } else { log.as_mut_ptr() as u64 },
-        expected_attach_type: if kind == Kind::Instructions { TRACING_UPROBES } else { 0 },
+        expected_attach_type,
+        function,
         ..ProgLoad::default()
     };
     // BPF_OBJ_NAME_LEN, with the NUL byte that ends it.
@@ -172,9 +185,21 @@ pub(super) fn load(
 /// # Errors
 /// As bpf(2), BPF_RAW_TRACEPOINT_OPEN; ENOENT where this kernel has no such tracepoint.
 pub(super) fn attach_to_tracepoint(program: BorrowedFd<'_>, name: &CStr) -> io::Result<OwnedFd> {
-    let mut request =
-        TracepointOpen { name: name.as_ptr() as u64, program: number(program), unused: 0 };
-    // SAFETY: the name ends with a NUL byte, and lives until the call is over.
+    open_tracepoint(program, Some(name))
+}
+
+/// Attaches a program to where the function ends that it was loaded for.
+///
+/// # Errors
+/// As bpf(2), BPF_RAW_TRACEPOINT_OPEN.
+pub(super) fn attach_to_end(program: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    open_tracepoint(program, None)
+}
+
+fn open_tracepoint(program: BorrowedFd<'_>, name: Option<&CStr>) -> io::Result<OwnedFd> {
+    let name = name.map_or(0, |name| name.as_ptr() as u64);
+    let mut request = TracepointOpen { name, program: number(program), unused: 0 };
+    // SAFETY: the name, where there is one, ends with a NUL byte, and lives until the call is over.
     let made = unsafe { bpf(bpf_cmd::BPF_RAW_TRACEPOINT_OPEN, &mut request) }?;
     // SAFETY: it is new, and nobody else's.
     Ok(unsafe { OwnedFd::from_raw_fd(made) })
