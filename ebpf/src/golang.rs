@@ -108,7 +108,6 @@ struct Seen {
     which: Which,
     goid: u64,
     registers: Registers,
-    stack: u64,
 }
 
 #[inline(always)]
@@ -122,7 +121,7 @@ fn seen(ctx: &ProbeContext) -> Option<(Seen, &'static Point)> {
     let end = user(goroutine + u64::from(point.stack_end))?;
     let goid = user(goroutine + u64::from(point.goid))?;
     let which = Which { goroutine, depth: end - stack, process: who.pid, point: number_ };
-    Some((Seen { who, which, goid, registers, stack }, point))
+    Some((Seen { who, which, goid, registers }, point))
 }
 
 #[inline(always)]
