@@ -11,6 +11,7 @@ mod docs;
 mod tests;
 mod toolchains;
 mod workspace;
+mod zoo;
 
 use std::process::ExitCode;
 
@@ -41,6 +42,8 @@ enum Chore {
     Bpf(bpf::Options),
     /// Write the generated parts of README.md
     Docs(docs::Options),
+    /// Run the hang zoo: in how many hangs the right cause and the right culprit are named
+    Zoo(zoo::Options),
     /// Measure gmtrace beside the bare command and strace
     Bench(bench::Options),
 }
@@ -64,6 +67,7 @@ fn run(chore: Chore) -> Result<()> {
         Chore::Toolchains(options) => toolchains::run(&workspace, &options),
         Chore::Bpf(options) => bpf::run(&workspace, &options),
         Chore::Docs(options) => docs::run(&workspace, &options),
+        Chore::Zoo(options) => zoo::run(&workspace, &options),
         Chore::Bench(options) => bench::run(&workspace, &options),
     }
 }
