@@ -24,7 +24,7 @@ fn h2_a_warm_cache(way: &Way) -> Result<()> {
     let asked = proxy.log().all().len();
     // One is over in a moment.
     let go = zoo::go()?.program();
-    let again = format!("for n in $(seq 30); do {} mod download || exit; done", go.display());
+    let again = format!("for n in $(seq 200); do {} mod download || exit; done", go.display());
     way.run(project.command("sh".as_ref(), ["-c", &again]).proxy(&proxy.url()))?.works()?;
     assert_eq!(proxy.log().all().len(), asked);
     Ok(())
