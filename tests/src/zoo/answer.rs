@@ -137,8 +137,9 @@ impl Answer {
         let alarm = self.findings().iter().filter(stalled).find(|finding| !excused(finding));
         let told = self.timeline["stalls"] != json!([]);
         self.tell(NOTHING, alarm.or_else(|| self.findings().first().filter(|_| told)));
-        assert!(!told, "a stall was told:\n{self:#}");
-        assert!(alarm.is_none(), "a stall was found:\n{self:#}");
+        let verdict = &self.timeline["verdict"]["summary"];
+        assert!(!told, "a stall was told: {verdict}\n{self:#}");
+        assert!(alarm.is_none(), "a stall was found: {verdict}\n{self:#}");
         self
     }
 

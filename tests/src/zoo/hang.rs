@@ -4,7 +4,6 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 use serde_json::json;
 
@@ -200,14 +199,6 @@ impl Hang {
             Command::Watched(watched) => Ok(Ended::with(watched.succeeds()?, row)),
             Command::Alone(hung) => hung.succeeds().map(|()| Ended(None)),
         }
-    }
-
-    /// Sends a signal to the command.
-    ///
-    /// # Errors
-    /// When it has ended.
-    pub fn signal(&self, signal: Signal) -> Result<()> {
-        Ok(nix::sys::signal::kill(self.command()?, signal)?)
     }
 
     fn placed(&self, answer: Answer, after: Option<Duration>) -> Answer {

@@ -23,6 +23,7 @@ const BLAMES: usize = 40;
 pub(super) struct Row {
     test: String,
     looking: Looking,
+    missed: Option<&'static str>,
     began: Instant,
     told: RefCell<Told>,
 }
@@ -65,9 +66,9 @@ pub(super) struct Place {
 }
 
 impl Row {
-    pub(super) fn new(test: &str, looking: Looking) -> Self {
+    pub(super) fn new(test: &str, looking: Looking, missed: Option<&'static str>) -> Self {
         let told = RefCell::default();
-        Self { test: test.to_owned(), looking, began: Instant::now(), told }
+        Self { test: test.to_owned(), looking, missed, began: Instant::now(), told }
     }
 
     pub(super) fn skip(&self, why: &str) {
@@ -116,7 +117,7 @@ impl Row {
     fn about(&self, outcome: &str, why: Option<&str>) -> Value {
         json!({
             "test": self.test, "way": self.looking.name(), "outcome": outcome,
-            "why": why.map(bounded), "wall_seconds": self.began.elapsed().as_secs_f64(),
+            "why": why.map(bounded), "missed": self.missed, "wall_seconds": self.began.elapsed().as_secs_f64(),
         })
     }
 }

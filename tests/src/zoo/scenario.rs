@@ -25,7 +25,7 @@ use crate::go::{Go, GoCommand};
 /// fn n8_packets_are_dropped(way: &Way, lab: &Lab) -> Result<()> { ... }
 ///
 /// scenario!(n20_the_connection_is_cut(way), which ends); // before anyone could attach
-/// scenario!(s16_events_were_lost(way), launch only: "why nobody can attach");
+/// scenario!(a_dead_disk_under_the_state_directory(way, lab), launch only: "a look keeps no state");
 /// scenario!(h7_a_server_is_idle(way), missed by launch: "what is said instead");
 /// ```
 ///
@@ -34,30 +34,30 @@ use crate::go::{Go, GoCommand};
 macro_rules! scenario {
     ($name:ident $given:tt) => {
         mod $name {
-            $crate::scenario!(@test ptrace Ptrace $name $given);
-            $crate::scenario!(@test ebpf Ebpf $name $given);
-            $crate::scenario!(@test attach Attach $name $given);
+            $crate::scenario!(@test () ptrace Ptrace $name $given);
+            $crate::scenario!(@test () ebpf Ebpf $name $given);
+            $crate::scenario!(@test () attach Attach $name $given);
         }
     };
     ($name:ident $given:tt, missed by launch: $why:literal) => {
         mod $name {
-            $crate::scenario!(@test #[ignore = $why] ptrace Ptrace $name $given);
-            $crate::scenario!(@test #[ignore = $why] ebpf Ebpf $name $given);
-            $crate::scenario!(@test attach Attach $name $given);
+            $crate::scenario!(@test ($why) ptrace Ptrace $name $given);
+            $crate::scenario!(@test ($why) ebpf Ebpf $name $given);
+            $crate::scenario!(@test () attach Attach $name $given);
         }
     };
     ($name:ident $given:tt, missed by ebpf: $why:literal) => {
         mod $name {
-            $crate::scenario!(@test ptrace Ptrace $name $given);
-            $crate::scenario!(@test #[ignore = $why] ebpf Ebpf $name $given);
-            $crate::scenario!(@test attach Attach $name $given);
+            $crate::scenario!(@test () ptrace Ptrace $name $given);
+            $crate::scenario!(@test ($why) ebpf Ebpf $name $given);
+            $crate::scenario!(@test () attach Attach $name $given);
         }
     };
     ($name:ident $given:tt, missed by attach: $why:literal) => {
         mod $name {
-            $crate::scenario!(@test ptrace Ptrace $name $given);
-            $crate::scenario!(@test ebpf Ebpf $name $given);
-            $crate::scenario!(@test #[ignore = $why] attach Attach $name $given);
+            $crate::scenario!(@test () ptrace Ptrace $name $given);
+            $crate::scenario!(@test () ebpf Ebpf $name $given);
+            $crate::scenario!(@test ($why) attach Attach $name $given);
         }
     };
     ($name:ident $given:tt, which ends) => {
@@ -65,33 +65,37 @@ macro_rules! scenario {
     };
     ($name:ident $given:tt, launch only: $why:literal) => {
         mod $name {
-            $crate::scenario!(@test ptrace Ptrace $name $given);
-            $crate::scenario!(@test ebpf Ebpf $name $given);
-            #[test]
-            #[ignore = $why]
-            fn attach() -> $crate::zoo::Outcome {
-                let looking = $crate::zoo::Looking::Attach;
-                $crate::zoo::Trial::new(module_path!(), looking).leave_out($why)
-            }
+            $crate::scenario!(@test () ptrace Ptrace $name $given);
+            $crate::scenario!(@test () ebpf Ebpf $name $given);
+            $crate::scenario!(@left_out $why attach Attach);
         }
     };
-    (@test $(#[$how:meta])? $test:ident $looking:ident $name:ident (way)) => {
+    (@left_out $why:literal $test:ident $looking:ident) => {
         #[test]
-        $(#[$how])?
+        #[ignore = $why]
         fn $test() -> $crate::zoo::Outcome {
-            let trial = $crate::zoo::Trial::new(module_path!(), $crate::zoo::Looking::$looking);
-            trial.run(|trial| trial.judge(super::$name))
+            $crate::scenario!(@trial () $looking).leave_out($why)
         }
     };
-    (@test $(#[$how:meta])? $test:ident $looking:ident $name:ident (way, lab)) => {
+    (@test ($($missed:literal)?) $test:ident $looking:ident $name:ident (way)) => {
         #[test]
-        $(#[$how])?
+        $(#[ignore = $missed])?
         fn $test() -> $crate::zoo::Outcome {
-            let trial = $crate::zoo::Trial::new(module_path!(), $crate::zoo::Looking::$looking);
-            trial.run(|trial| {
+            $crate::scenario!(@trial ($($missed)?) $looking)
+                .run(|trial| trial.judge(super::$name))
+        }
+    };
+    (@test ($($missed:literal)?) $test:ident $looking:ident $name:ident (way, lab)) => {
+        #[test]
+        $(#[ignore = $missed])?
+        fn $test() -> $crate::zoo::Outcome {
+            $crate::scenario!(@trial ($($missed)?) $looking).run(|trial| {
                 $crate::lab::isolated(|lab| trial.judge(|way| super::$name(way, lab)))
             })
         }
+    };
+    (@trial ($($missed:literal)?) $looking:ident) => {
+        $crate::zoo::Trial::new(module_path!(), $crate::zoo::Looking::$looking)$(.missed($missed))?
     };
 }
 
@@ -125,12 +129,23 @@ impl Looking {
 pub struct Trial {
     test: &'static str,
     looking: Looking,
+    missed: Option<&'static str>,
 }
 
 impl Trial {
     /// Of the module that the scenario's tests are in.
     pub fn new(module: &'static str, looking: Looking) -> Self {
-        Self { test: module.split_once("::").map_or(module, |(_, path)| path), looking }
+        Self {
+            test: module.split_once("::").map_or(module, |(_, path)| path),
+            looking,
+            missed: None,
+        }
+    }
+
+    /// One that gmtrace is known to get wrong, and what it says instead.
+    #[must_use]
+    pub fn missed(self, why: &'static str) -> Self {
+        Self { missed: Some(why), ..self }
     }
 
     /// Runs it, unless nobody can look in this way here.
@@ -149,7 +164,7 @@ impl Trial {
     /// # Errors
     /// When that cannot be written.
     pub fn leave_out(&self, why: &str) -> Result<()> {
-        Row::new(self.test, self.looking).leave_out(why)
+        Row::new(self.test, self.looking, self.missed).leave_out(why)
     }
 
     /// Runs it, and writes down what became of it, also where it panics.
@@ -157,7 +172,7 @@ impl Trial {
     /// # Errors
     /// Those of the scenario; and when it has expected nothing of anybody.
     pub fn judge(&self, scenario: impl FnOnce(&Way) -> Result<()>) -> Result<()> {
-        let row = Rc::new(Row::new(self.test, self.looking));
+        let row = Rc::new(Row::new(self.test, self.looking, self.missed));
         let way = Way { looking: self.looking, row: Some(Rc::clone(&row)) };
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             scenario(&way)?;

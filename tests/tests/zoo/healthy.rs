@@ -58,7 +58,7 @@ scenario!(h6_go_compiles_for_long(way));
 fn h6_go_compiles_for_long(way: &Way) -> Result<()> {
     let project = zoo::go()?.project()?;
     let cold = project.room().join("cold");
-    let build = project.go(["build", "encoding/json"]).env("GOCACHE", cold);
+    let build = project.go(["build", "-a", "encoding/json"]).env("GOCACHE", cold);
     way.run(build)?.works()?;
     Ok(())
 }

@@ -9,7 +9,7 @@ use gmtrace_tests::servers::{
 };
 use gmtrace_tests::zoo::Way;
 
-use super::parts::{NAME, SECURE, download, one, project, proxy};
+use super::parts::{MODULE, NAME, SECURE, ZIP, download, one, project, proxy};
 
 const TARGET: &str = "proxy.example.com:443";
 
@@ -132,5 +132,26 @@ fn n27_a_comma_leads_nowhere_after_a_timeout(way: &Way) -> Result<()> {
     ended.expect("tls-silent").port(silent.address().port());
     ended.also("fallback-blocked").says(&next.url());
     assert_eq!(next.log().all().len(), 0);
+    Ok(())
+}
+
+scenario!(n28_a_bar_leads_on_after_a_timeout(way));
+fn n28_a_bar_leads_on_after_a_timeout(way: &Way) -> Result<()> {
+    let ca = TestCa::new()?;
+    let listen = Listen::loopback().tls(ca.tls(&[NAME])?);
+    let silent = HttpServer::start(listen, ModuleProxy::new(&one()))?;
+    silent.faults().in_handshake(TlsFault::Silent);
+    let next = proxy(&one())?;
+    let project = project(&one())?;
+    let list = format!("{}|{}", silent.url(), next.url());
+    let hang = way.run(download(&project).proxy(&list).trust(&ca))?;
+    silent.wait_for_hello()?;
+    let answer = hang.stalls()?;
+    let found = answer.expect("tls-silent").state("stalled").role("module-proxy");
+    found.address("127.0.0.1").port(silent.address().port()).module(MODULE);
+    let ended = hang.succeeds()?;
+    ended.expect("tls-silent").state("slow").port(silent.address().port());
+    ended.never("fallback-blocked");
+    next.wait_for(ZIP)?;
     Ok(())
 }

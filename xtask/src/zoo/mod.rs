@@ -10,6 +10,9 @@ mod suite;
 mod table;
 mod test;
 
+use std::env;
+use std::io::{IsTerminal, stdout};
+
 use anyhow::{Result, ensure};
 use clap::Args;
 
@@ -53,7 +56,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     let results = Results { trials, missing };
     match options.json {
         true => println!("{}", table::json(&results)?),
-        false => print!("{}", table::text(&results)),
+        false => print!("{}", table::text(&results, may_be_coloured())),
     }
     if options.readme {
         docs::write_block(workspace, "zoo", &table::markdown(&results))?;
@@ -62,4 +65,9 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     let wrong = results.wrong().count();
     ensure!(wrong == 0, "{wrong} wrong; what was seen stands in {}", suite.log().display());
     Ok(())
+}
+
+/// On a terminal, unless NO_COLOR is set (no-color.org).
+fn may_be_coloured() -> bool {
+    stdout().is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }

@@ -60,6 +60,11 @@ impl Trial {
         self.line.as_ref()?.pointer(place)?.as_str()
     }
 
+    /// What it is known to get wrong.
+    pub(super) fn missed(&self) -> Option<&str> {
+        self.text("/missed")
+    }
+
     /// The code that was expected.
     pub(super) fn expected(&self) -> Option<&str> {
         self.text("/expected")
@@ -92,9 +97,14 @@ impl Trial {
         self.expected() == Some(NOTHING) && self.given() != Some(NOTHING) && self.is_wrong()
     }
 
+    /// From the start of `gmtrace -p`, and not from a threshold.
+    fn is_by_attach(&self) -> bool {
+        self.test.way == Way::Attach
+    }
+
     /// Whether the answer came later than it should.
     fn is_late(&self) -> bool {
-        let bound = if self.test.way == Way::Attach { 1.5 } else { 2.0 };
+        let bound = if self.is_by_attach() { 1.5 } else { 2.0 };
         self.seconds().is_some_and(|seconds| seconds > bound) && self.expected() != Some(NOTHING)
     }
 }
@@ -111,6 +121,23 @@ pub(super) struct Results {
 impl Results {
     pub(super) fn wrong(&self) -> impl Iterator<Item = &Trial> {
         self.trials.iter().filter(|trial| trial.is_wrong())
+    }
+
+    /// How soon the answers came.
+    pub(super) fn promptness(&self) -> String {
+        let of = |by_attach: bool| {
+            let hangs = self.trials.iter().filter(|trial| trial.expected() != Some(NOTHING));
+            let hangs = hangs.filter(|trial| trial.is_by_attach() == by_attach);
+            let mut seconds: Vec<f64> = hangs.filter_map(Trial::seconds).collect();
+            seconds.sort_by(f64::total_cmp);
+            let half = seconds.get(seconds.len() / 2);
+            let told = |seconds: &f64| format!("{seconds:.2} s");
+            (half.map_or("-".to_owned(), told), seconds.last().map_or("-".to_owned(), told))
+        };
+        let ((launch, latest), (attach, last)) = (of(false), of(true));
+        format!(
+            "median answer {launch} after the threshold (latest {latest}), {attach} after an attach (latest {last})"
+        )
     }
 
     /// In one line.

@@ -2,11 +2,12 @@
 
 use std::fmt::Write as _;
 
+use anstyle::{AnsiColor, Style};
 use anyhow::Result;
 use serde_json::{Value, json};
 
 use super::outcome::{Outcome, Results, Trial};
-use super::rows::ROWS;
+use super::rows::{self, ROWS};
 use super::test::Way;
 
 const HEAD: [&str; 7] =
@@ -15,13 +16,15 @@ const HEAD: [&str; 7] =
 type Line = [String; HEAD.len()];
 
 /// A line for each trial, why below those that are not right, and the sum.
-pub(super) fn text(results: &Results) -> String {
+pub(super) fn text(results: &Results, colours: bool) -> String {
+    let alarm = if colours { AnsiColor::Red.on_default() } else { Style::new() };
     let mut lines = vec![HEAD.map(str::to_owned)];
     lines.extend(results.trials.iter().map(cells));
     let widths: Vec<_> = (0..HEAD.len()).map(|column| widest(&lines, column)).collect();
     let mut text = padded(&lines, &widths, 0);
     for (number, trial) in results.trials.iter().enumerate() {
-        text += &padded(&lines, &widths, number + 1);
+        let style = if trial.is_wrong() { alarm } else { Style::new() };
+        text += &format!("{style}{}{style:#}", padded(&lines, &widths, number + 1));
         if let Some(why) = why(trial) {
             // Writing to a string cannot fail.
             let _infallible = writeln!(text, "      {why}");
@@ -29,9 +32,9 @@ pub(super) fn text(results: &Results) -> String {
     }
     for row in &results.missing {
         let _infallible =
-            writeln!(text, "{:<3} {}: missing, it has no scenario yet", row.id, row.title);
+            writeln!(text, "{:<3} {}: missing, {}", row.id, row.title, rows::why_missing(row.id));
     }
-    text + "\n" + &results.summary() + "\n"
+    format!("{text}\n{}\n{}\n", results.summary(), results.promptness())
 }
 
 fn cells(trial: &Trial) -> Line {
@@ -59,13 +62,15 @@ fn cells(trial: &Trial) -> Line {
     ]
 }
 
-/// Why it is not right, in a line.
+/// Why it is not right, in a line; and that it is, where it is known not to be.
 fn why(trial: &Trial) -> Option<String> {
-    let (word, why) = match trial.outcome() {
-        Outcome::Right => return None,
-        Outcome::Wrong(why) => ("wrong", why),
-        Outcome::Skipped(why) => ("skipped", why),
-        Outcome::NotApplicable(why) => ("left out", why),
+    let (word, why) = match (trial.outcome(), trial.missed()) {
+        (Outcome::Right, None) => return None,
+        (Outcome::Right, Some(_)) => ("right, though marked as missed", String::new()),
+        (Outcome::Wrong(_), Some(missed)) => ("wrong, as is known", missed.to_owned()),
+        (Outcome::Wrong(why), None) => ("wrong", why),
+        (Outcome::Skipped(why), _) => ("skipped", why),
+        (Outcome::NotApplicable(why), _) => ("left out", why),
     };
     let first = why.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
     let first: String = first.chars().take(160).collect();
@@ -96,7 +101,7 @@ pub(super) fn markdown(results: &Results) -> String {
     }
     let sources = results.trials.iter().filter_map(|trial| trial.text("/go"));
     let go = sources.max().unwrap_or("go");
-    let _infallible = write!(table, "\n{}; {go}.", results.summary());
+    let _infallible = write!(table, "\n{}; {go}. {}.", results.summary(), results.promptness());
     for (number, note) in notes.iter().enumerate() {
         let _infallible = write!(table, "\n<br>[{}] {note}.", number + 1);
     }
@@ -115,13 +120,16 @@ fn in_a_word(results: &Results, row: &str, way: Way, notes: &mut Vec<String>) ->
     }
     let why = match trials.first().map(|trial| trial.outcome()) {
         Some(Outcome::NotApplicable(why) | Outcome::Skipped(why)) => why,
-        _ => "it has no scenario yet".to_owned(),
+        _ => rows::why_missing(row).to_owned(),
     };
     format!("– [{}]", note(notes, why))
 }
 
 fn wrong_in_words(trial: &Trial) -> String {
     let expected = trial.expected().unwrap_or("an answer");
+    if let Some(missed) = trial.missed() {
+        return missed.to_owned();
+    }
     match trial.given() {
         Some(given) if given != expected => format!("{given} was given, not {expected}"),
         Some(_) if trial.culprit() == Some(false) => format!("{expected} with a wrong culprit"),
@@ -166,4 +174,68 @@ fn json_of(trial: &Trial) -> Value {
     ];
     line.extend(known.map(|(key, value)| (key.to_owned(), value)));
     Value::Object(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::outcome::Verdict;
+    use super::super::test::Test;
+    use super::*;
+
+    fn trial(name: &str, verdict: Verdict, line: Value) -> Trial {
+        Trial { test: Test::parse(name).unwrap(), run: 1, verdict, line: Some(line) }
+    }
+
+    fn results() -> Results {
+        let given = json!({"code": "http-silent", "confidence": "certain"});
+        let right = json!({
+            "outcome": "right", "expected": "http-silent", "given": given, "culprit": true, "seconds": 0.05, "go": "go1.27.3",
+        });
+        let mut wrong = right.clone();
+        wrong["outcome"] = json!("wrong");
+        wrong["culprit"] = json!(false);
+        wrong["why"] = json!("host: expected a, given b, in\n...");
+        let left_out = json!({"outcome": "not-applicable", "why": "it has ended"});
+        let trials = vec![
+            trial("http::n16_x::ptrace", Verdict::Passed, right),
+            trial("http::n16_x::ebpf", Verdict::Failed, wrong),
+            trial("http::n16_x::attach", Verdict::Passed, left_out),
+        ];
+        let missing = ROWS.iter().filter(|row| row.id == "H9").collect();
+        Results { trials, missing }
+    }
+
+    #[test]
+    fn a_line_for_each_trial_and_why_it_is_not_right() {
+        let text = text(&results(), false);
+        let lines: Vec<&str> = text.lines().collect();
+        let wanted = [
+            "scenario      way     expected     given        culprit  confidence  seconds",
+            "N16 http: x   ptrace  http-silent  http-silent  right    certain     0.05",
+            "N16 http: x   ebpf    http-silent  http-silent  WRONG    certain     0.05",
+            "      wrong: host: expected a, given b, in",
+            "N16 http: x   attach  -            left out     -        -           -",
+            "      left out: it has ended",
+        ];
+        let squeezed = |line: &&str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+        let given: Vec<String> = lines.iter().take(wanted.len()).map(squeezed).collect();
+        assert_eq!(given, wanted.iter().map(squeezed).collect::<Vec<_>>());
+        assert!(text.contains("H9  git computes for long without traffic: missing, no scenario"));
+        assert!(text.contains("1 of 2 right; 1 wrong and certain of it"));
+    }
+
+    #[test]
+    fn a_line_for_each_row_and_notes() {
+        let table = markdown(&results());
+        let row = table.lines().find(|line| line.starts_with("| N16 | ")).unwrap();
+        assert!(
+            row.starts_with("| N16 | a request is not answered | right | **wrong** ["),
+            "{row}"
+        );
+        assert!(row.contains("] | – ["), "{row}");
+        let notes: Vec<&str> = table.lines().filter(|line| line.starts_with("<br>[")).collect();
+        assert!(notes.iter().any(|note| note.contains("http-silent with a wrong culprit")));
+        assert!(notes.iter().any(|note| note.contains("it has ended")));
+        assert!(table.contains("go1.27.3"));
+    }
 }
