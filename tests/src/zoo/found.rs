@@ -24,7 +24,11 @@ impl<'a> Found<'a> {
     /// A word about how it is told, and not about the culprit.
     fn is(self, what: &str, expected: &str) -> Self {
         if let Some((finding, answer)) = self.told {
-            assert_eq!(finding[what], expected, "{what}, in\n{answer:#}");
+            let given = &finding[what];
+            assert!(
+                given == expected,
+                "{what}: expected {expected}, given {given}, in\n{answer:#}"
+            );
         }
         self
     }

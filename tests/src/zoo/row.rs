@@ -122,6 +122,16 @@ impl Row {
     }
 }
 impl Verdict {
+    /// Wrong is one that is another than expected. A word that is missing leaves something about the right one untold.
+    fn culprit(&self) -> &'static str {
+        let mut wrong = self.blames.iter().filter(|blame| !blame.right).peekable();
+        match wrong.peek() {
+            None => "right",
+            Some(_) if wrong.all(|blame| blame.what == "says") => "untold",
+            Some(_) => "wrong",
+        }
+    }
+
     fn tell(&self, line: &mut Value) {
         let blames = self.blames.iter().map(|blame| {
             json!({
@@ -137,10 +147,7 @@ impl Verdict {
             "confidence": finding["confidence"], "summary": finding["summary"],
         });
         line["blame"] = blames.collect();
-        line["culprit"] = match self.right {
-            true => json!(self.blames.iter().all(|blame| blame.right)),
-            false => Value::Null,
-        };
+        line["culprit"] = json!(self.right.then(|| self.culprit()));
         line["seconds"] = json!(self.after.map(|after| after.as_secs_f64()));
     }
 }

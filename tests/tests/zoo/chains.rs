@@ -19,8 +19,12 @@ use nix::unistd::Pid;
 use super::children::Place;
 use super::parts::{MODULE, ZIP, download, one, project, proxy};
 
-scenario!(c11_the_module_proxy_of_this_machine_waits_for_its_upstream(way));
-fn c11_the_module_proxy_of_this_machine_waits_for_its_upstream(way: &Way) -> Result<()> {
+scenario!(c11_the_module_proxy_of_this_machine_waits_for_its_upstream(way, lab));
+/// In a process of its own, as each lab is: a child that another test is about to start has the upstream's sockets for a moment.
+fn c11_the_module_proxy_of_this_machine_waits_for_its_upstream(
+    way: &Way,
+    _lab: &Lab,
+) -> Result<()> {
     let upstream = proxy(&one())?;
     upstream.faults().on(ZIP, Fault::Silent);
     let local = LocalProxy::of(&upstream.url())?;

@@ -135,7 +135,7 @@ fn n22_a_redirect_leads_to_a_silent_host(way: &Way, lab: &Lab) -> Result<()> {
     let answer = hang.stalls()?;
     answer.expect("connect-silent").role("redirect").host("storage.example.com");
     let found = answer.expect("connect-silent").address("192.0.2.7").module(MODULE);
-    found.says(NAME);
+    found.by_launch(|found| found.says(NAME));
     hang.stop()?.expect("connect-silent").role("redirect").host("storage.example.com");
     Ok(())
 }

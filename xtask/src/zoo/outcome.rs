@@ -76,9 +76,9 @@ impl Trial {
         Some(self.text("/given/code").unwrap_or(NOTHING))
     }
 
-    /// Whether the culprit is the right one, where the code is.
-    pub(super) fn culprit(&self) -> Option<bool> {
-        self.line.as_ref()?["culprit"].as_bool()
+    /// Where the code is right: whether the culprit is (`right`, `wrong`), or something about it is not told (`untold`).
+    pub(super) fn culprit(&self) -> Option<&str> {
+        self.text("/culprit")
     }
 
     /// From the threshold, or the attach, to the answer.
@@ -88,7 +88,7 @@ impl Trial {
 
     /// Whether it names something wrong and is certain of it.
     fn is_surely_wrong(&self) -> bool {
-        let misled = self.given() != self.expected() || self.culprit() == Some(false);
+        let misled = self.given() != self.expected() || self.culprit() == Some("wrong");
         self.is_wrong() && misled && self.text("/given/confidence") == Some("certain")
     }
 
@@ -103,7 +103,7 @@ impl Trial {
     }
 
     /// Whether the answer came later than it should.
-    fn is_late(&self) -> bool {
+    pub(super) fn is_late(&self) -> bool {
         let bound = if self.is_by_attach() { 1.5 } else { 2.0 };
         self.seconds().is_some_and(|seconds| seconds > bound) && self.expected() != Some(NOTHING)
     }
@@ -184,7 +184,7 @@ mod tests {
     #[test]
     fn counts_what_must_not_be() {
         let certain = json!({
-            "outcome": "wrong", "why": "host", "expected": "http-silent", "culprit": false, "seconds": 1.6,
+            "outcome": "wrong", "why": "host", "expected": "http-silent", "culprit": "wrong", "seconds": 1.6,
             "given": {"code": "http-silent", "confidence": "certain"},
         });
         let alarm = json!({

@@ -46,9 +46,8 @@ fn cells(trial: &Trial) -> Line {
         Outcome::NotApplicable(_) => Some("left out"),
     };
     let culprit = match trial.culprit() {
-        Some(true) => "right",
-        Some(false) => "WRONG",
-        None if trial.is_wrong() => "WRONG",
+        Some("wrong") => "WRONG",
+        Some(told) => told,
         None => "-",
     };
     [
@@ -58,7 +57,9 @@ fn cells(trial: &Trial) -> Line {
         dash(given),
         culprit.to_owned(),
         dash(trial.text("/given/confidence")),
-        trial.seconds().map_or("-".to_owned(), |seconds| format!("{seconds:.2}")),
+        trial.seconds().map_or("-".to_owned(), |seconds| {
+            format!("{seconds:.2}{}", if trial.is_late() { " late" } else { "" })
+        }),
     ]
 }
 
@@ -101,7 +102,7 @@ pub(super) fn markdown(results: &Results) -> String {
     }
     let sources = results.trials.iter().filter_map(|trial| trial.text("/go"));
     let go = sources.max().unwrap_or("go");
-    let _infallible = write!(table, "\n{}; {go}. {}.", results.summary(), results.promptness());
+    let _infallible = write!(table, "\n{}; {}; {go}.", results.summary(), results.promptness());
     for (number, note) in notes.iter().enumerate() {
         let _infallible = write!(table, "\n<br>[{}] {note}.", number + 1);
     }
@@ -132,7 +133,7 @@ fn wrong_in_words(trial: &Trial) -> String {
     }
     match trial.given() {
         Some(given) if given != expected => format!("{given} was given, not {expected}"),
-        Some(_) if trial.culprit() == Some(false) => format!("{expected} with a wrong culprit"),
+        Some(_) if trial.culprit() == Some("wrong") => format!("{expected} with a wrong culprit"),
         _ => why(trial).unwrap_or_default(),
     }
 }
@@ -189,11 +190,11 @@ mod tests {
     fn results() -> Results {
         let given = json!({"code": "http-silent", "confidence": "certain"});
         let right = json!({
-            "outcome": "right", "expected": "http-silent", "given": given, "culprit": true, "seconds": 0.05, "go": "go1.27.3",
+            "outcome": "right", "expected": "http-silent", "given": given, "culprit": "right", "seconds": 0.05, "go": "go1.27.3",
         });
         let mut wrong = right.clone();
         wrong["outcome"] = json!("wrong");
-        wrong["culprit"] = json!(false);
+        wrong["culprit"] = json!("wrong");
         wrong["why"] = json!("host: expected a, given b, in\n...");
         let left_out = json!({"outcome": "not-applicable", "why": "it has ended"});
         let trials = vec![
