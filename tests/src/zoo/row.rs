@@ -124,11 +124,11 @@ impl Row {
 impl Verdict {
     /// Wrong is one that is another than expected. A word that is missing leaves something about the right one untold.
     fn culprit(&self) -> &'static str {
-        let mut wrong = self.blames.iter().filter(|blame| !blame.right).peekable();
-        match wrong.peek() {
-            None => "right",
-            Some(_) if wrong.all(|blame| blame.what == "says") => "untold",
-            Some(_) => "wrong",
+        let wrong: Vec<&Blame> = self.blames.iter().filter(|blame| !blame.right).collect();
+        match wrong.iter().all(|blame| blame.what == "says") {
+            _ if wrong.is_empty() => "right",
+            true => "untold",
+            false => "wrong",
         }
     }
 
