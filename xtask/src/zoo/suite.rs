@@ -89,7 +89,9 @@ impl<'a> Suite<'a> {
             let line = line?;
             let line = String::from_utf8_lossy(&line);
             writeln!(log, "{line}")?;
-            if let Some((name, verdict)) = verdict_of(&line) {
+            // What a lab said is printed once more, below the failures.
+            let news = verdict_of(&line).filter(|(name, _)| !verdicts.contains_key(*name));
+            if let Some((name, verdict)) = news {
                 let number = verdicts.len() + 1;
                 progress(format!("{number:>3} of {count}: {:<5} {name}", word(&verdict)));
                 verdicts.insert(name.to_owned(), verdict);
