@@ -50,16 +50,16 @@ const fn zoo(test: &'static str) -> Check {
 }
 
 const CHECKS: &[Check] = &[
-    zoo("names::n5_the_resolver_fails"),
-    zoo("names::n2_the_resolver_of_libc_is_silent"),
-    zoo("connections::n8_nobody_accepts"),
-    zoo("connections::n8_packets_are_dropped"),
-    zoo("tls::n13_a_large_client_hello_is_not_answered"),
-    zoo("http::n16_a_request_is_not_answered"),
-    zoo("locks::l1_another_process_holds_the_lock_of_a_version"),
-    zoo("locks::l4_the_lock_of_the_whole_cache"),
+    zoo("names::n5_the_resolver_fails::ebpf"),
+    zoo("names::n2_the_resolver_of_libc_is_silent::ebpf"),
+    zoo("connections::n8_nobody_accepts::ebpf"),
+    zoo("connections::n8_packets_are_dropped::ebpf"),
+    zoo("tls::n13_a_large_client_hello_is_not_answered::ebpf"),
+    zoo("http::n16_a_request_is_not_answered::ebpf"),
+    zoo("locks::l1_another_process_holds_the_lock_of_a_version::ebpf"),
+    zoo("locks::l4_the_lock_of_the_whole_cache::ebpf"),
     // Certain where go's own words are seen, too: by a probe on a function of it.
-    Check { of: "zoo", test: "connections::n9_the_connection_is_refused", since: (5, 15) },
+    Check { of: "zoo", test: "connections::n9_the_connection_is_refused::ebpf", since: (5, 15) },
     // Probes on functions of libc; and on Go's, which the kernel tells apart since 5.15.
     Check { of: "ebpf", test: "maps::threads_that_look_up_names", since: (5, 8) },
     Check { of: "ebpf", test: "maps::the_same_by_one_probe_at_a_time", since: (5, 15) },
@@ -113,7 +113,6 @@ impl Programs {
         let environment = vec![
             ("GMTRACE_BIN", text(&gmtrace)),
             ("GMTRACE_TOOLCHAINS", text(&toolchains::folder(workspace))),
-            ("GMTRACE_ZOO_BACKEND", "ebpf".to_owned()),
             // A healthy go command may stand still for a second in there; a silent name server is asked again after five.
             ("GMTRACE_ZOO_STALL_AFTER", "3s".to_owned()),
             ("HOME", std::env::var("HOME").unwrap_or_else(|_| "/root".to_owned())),

@@ -12,6 +12,7 @@ mod kernels;
 mod tests;
 mod toolchains;
 mod workspace;
+mod zoo;
 
 use std::process::ExitCode;
 
@@ -44,6 +45,8 @@ enum Chore {
     Kernels(kernels::Options),
     /// Write the generated parts of README.md
     Docs(docs::Options),
+    /// Run the hang zoo: in how many hangs the right cause and the right culprit are named
+    Zoo(zoo::Options),
     /// Measure gmtrace beside the bare command and strace
     Bench(bench::Options),
 }
@@ -68,6 +71,7 @@ fn run(chore: Chore) -> Result<()> {
         Chore::Bpf(options) => bpf::run(&workspace, &options),
         Chore::Kernels(options) => kernels::run(&workspace, &options),
         Chore::Docs(options) => docs::run(&workspace, &options),
+        Chore::Zoo(options) => zoo::run(&workspace, &options),
         Chore::Bench(options) => bench::run(&workspace, &options),
     }
 }

@@ -3,7 +3,6 @@
 use std::io::{BufRead, BufReader};
 use std::iter::Sum;
 use std::ops::Add;
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -19,29 +18,25 @@ pub(crate) struct Options {
     filter: Option<String>,
 }
 
-/// The hangs, once more.
+/// The hangs, once more, on another go.
 struct Round {
     /// What is said of it.
     what: &'static str,
-    /// The go command; the machine's own, where it is not said.
-    go: Option<&'static str>,
-    /// How a launch captures.
-    backend: &'static str,
+    go: &'static str,
     /// Which of them.
     which: &'static [&'static str],
 }
 
-const BY_ATTACH: &[&str] = &["attached::"];
-const BY_LAUNCH: &[&str] = &["--", "--skip", "attached::"];
+const BY_ATTACH: &[&str] = &["::attach"];
+const BUT_EBPF: &[&str] = &["--", "--skip", "::ebpf"];
 
-/// After all tests with the machine's Go: by eBPF; then on the first release that switches toolchains, on the last that sets
-/// GIT_SSH_COMMAND, on the newest, and on Debian's 1.19, whose goroutines are read otherwise, stripped and linked with libc.
+/// After all tests with the machine's Go: on the first release that switches toolchains, on the last that sets GIT_SSH_COMMAND, on
+/// the newest, and on Debian's 1.19, whose goroutines are read otherwise, stripped and linked with libc.
 const ROUNDS: &[Round] = &[
-    Round { what: "by eBPF", go: None, backend: "ebpf", which: BY_LAUNCH },
-    Round { what: "on Go 1.21", go: Some("1.21.13"), backend: "ptrace", which: &[] },
-    Round { what: "on Go 1.24", go: Some("1.24.11"), backend: "ptrace", which: BY_ATTACH },
-    Round { what: "on Go 1.27", go: Some(toolchains::NEWEST), backend: "ptrace", which: &[] },
-    Round { what: "on Debian's Go", go: Some("debian"), backend: "ptrace", which: BY_ATTACH },
+    Round { what: "on Go 1.21", go: "1.21.13", which: BUT_EBPF },
+    Round { what: "on Go 1.24", go: "1.24.11", which: BY_ATTACH },
+    Round { what: "on Go 1.27", go: toolchains::NEWEST, which: BUT_EBPF },
+    Round { what: "on Debian's Go", go: "debian", which: BY_ATTACH },
 ];
 
 /// How many tests ended how.
@@ -61,18 +56,14 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     prepare(workspace)?;
     progress("running the tests");
     let filter: Vec<&str> = options.filter.as_deref().into_iter().collect();
-    let mut all = tests(workspace, &[&["--workspace"], &filter[..]].concat())?;
+    let mut all = prepared(workspace, &[&["--workspace"], &filter[..]].concat())?;
     let (mut tally, mut finished) = run_and_count(&mut all)?;
     for round in ROUNDS {
-        if round.backend == "ebpf" && !may_use_ebpf() {
-            progress("NOT RUN: the hangs by eBPF; they need root and /sys/kernel/btf/vmlinux");
-            continue;
-        }
         progress(format!("running the hangs {}", round.what));
         let which = if filter.is_empty() { round.which } else { &filter };
         let zoo = ["--package", "gmtrace-tests", "--test", "zoo"];
-        let mut zoo = tests(workspace, &[&zoo, which].concat())?;
-        zoo.env("GMTRACE_ZOO_BACKEND", round.backend).envs(round.go.map(|go| (ZOO_GO, go)));
+        let mut zoo = prepared(workspace, &[&zoo, which].concat())?;
+        zoo.env(ZOO_GO, round.go);
         let (more, also) = run_and_count(&mut zoo)?;
         (tally, finished) = (tally + more, finished && also);
     }
@@ -88,15 +79,10 @@ fn prepare(workspace: &Workspace) -> Result<()> {
 }
 
 /// The variable that names the go command of the hangs.
-const ZOO_GO: &str = "GMTRACE_ZOO_GO";
-
-/// Whether the kernel may be asked at all; what it answers then is the tests' matter.
-fn may_use_ebpf() -> bool {
-    nix::unistd::geteuid().is_root() && Path::new("/sys/kernel/btf/vmlinux").exists()
-}
+pub(crate) const ZOO_GO: &str = "GMTRACE_ZOO_GO";
 
 /// The command that runs tests: those of `which`.
-fn tests(workspace: &Workspace, which: &[&str]) -> Result<Command> {
+pub(crate) fn prepared(workspace: &Workspace, which: &[&str]) -> Result<Command> {
     let mut tests = workspace.cargo(&["test", "--no-fail-fast"]);
     tests.args(which);
     tests.env("GMTRACE_BIN", workspace.build_gmtrace()?);

@@ -116,6 +116,14 @@ impl Running {
         self.look()
     }
 
+    /// What it has written to standard output so far.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn stdout(&self) -> Result<String> {
+        self.written("stdout")
+    }
+
     /// What it has written to standard error so far.
     ///
     /// # Errors
@@ -150,7 +158,8 @@ impl Running {
         self.run.path().join("run.json")
     }
 
-    fn has_ended(&self) -> bool {
+    /// Whether it has ended.
+    pub fn has_ended(&self) -> bool {
         let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT | WaitPidFlag::WNOHANG;
         !matches!(waitid(Id::Pid(self.pid()), flags), Ok(WaitStatus::StillAlive))
     }

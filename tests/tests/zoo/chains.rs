@@ -7,37 +7,42 @@ use std::process::{Child, Command, Stdio};
 use anyhow::Result;
 use gmtrace_tests::go::Project;
 use gmtrace_tests::harness::send;
-use gmtrace_tests::lab;
+use gmtrace_tests::lab::Lab;
 use gmtrace_tests::local_proxy::LocalProxy;
-use gmtrace_tests::processes::{await_that, descendants, process};
+use gmtrace_tests::processes::{await_read, await_that, descendants, process};
+use gmtrace_tests::scenario;
 use gmtrace_tests::servers::{Fault, GitHost};
-use gmtrace_tests::zoo;
+use gmtrace_tests::zoo::Way;
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
 use super::children::Place;
 use super::parts::{MODULE, ZIP, download, one, project, proxy};
 
-#[test]
-fn c11_the_module_proxy_of_this_machine_waits_for_its_upstream() -> Result<()> {
+scenario!(c11_the_module_proxy_of_this_machine_waits_for_its_upstream(way, lab));
+/// In a process of its own, as each lab is: a child that another test is about to start has the upstream's sockets for a moment.
+fn c11_the_module_proxy_of_this_machine_waits_for_its_upstream(
+    way: &Way,
+    _lab: &Lab,
+) -> Result<()> {
     let upstream = proxy(&one())?;
     upstream.faults().on(ZIP, Fault::Silent);
     let local = LocalProxy::of(&upstream.url())?;
     let project = project(&one())?;
-    let hang = zoo::watch(download(&project).proxy(&local.url()))?;
+    let hang = way.run(download(&project).proxy(&local.url()))?;
     upstream.wait_for(ZIP)?;
     let answer = hang.stalls()?;
     let found = answer.expect("http-silent").symptom("http-silent").state("stalled").links(2);
     found.role("module-proxy").address("127.0.0.1").port(upstream.address().port()).module(MODULE);
-    assert_eq!(found.finding["chain"][1]["pid"], local.pid().as_raw(), "{answer}");
-    found.says("the module proxy on this machine is itself stuck on");
+    found.link(1, local.pid());
+    found.by_launch(|found| found.says("the module proxy on this machine is itself stuck on"));
     upstream.faults().lift();
     hang.succeeds()?.expect("http-silent").state("slow").port(upstream.address().port());
     Ok(())
 }
 
 /// Whether somebody has sent to this port of loopback what nobody has read there (proc_net_tcp(5): state 01, and a receive queue).
-pub(crate) fn has_sent_to(port: u16) -> bool {
+fn has_sent_to(port: u16) -> bool {
     let table = std::fs::read_to_string("/proc/net/tcp").unwrap_or_default();
     let local = format!("0100007F:{port:04X}");
     table.lines().any(|line| {
@@ -48,14 +53,16 @@ pub(crate) fn has_sent_to(port: u16) -> bool {
     })
 }
 
-#[test]
-fn c11_the_module_proxy_of_this_machine_is_stopped() -> Result<()> {
+scenario!(c11_the_module_proxy_of_this_machine_is_stopped(way));
+fn c11_the_module_proxy_of_this_machine_is_stopped(way: &Way) -> Result<()> {
     let upstream = proxy(&one())?;
     let local = LocalProxy::of(&upstream.url())?;
     send(Signal::SIGSTOP, local.pid().as_raw())?;
     await_that("it is stopped", || process(local.pid().as_raw()).filter(|p| p.state == 'T'))?;
     let project = project(&one())?;
-    let hang = zoo::watch(download(&project).proxy(&local.url()))?;
+    let hang = way.run(download(&project).proxy(&local.url()))?;
+    let port = local.port()?;
+    await_that("go has asked it", || has_sent_to(port).then_some(()))?;
     let answer = hang.stalls()?;
     let found = answer.expect("stopped").symptom("http-silent").state("stalled").links(2);
     found.says(&format!("kill -CONT {}", local.pid()));
@@ -65,7 +72,7 @@ fn c11_the_module_proxy_of_this_machine_is_stopped() -> Result<()> {
 }
 
 /// A credential daemon that git's own helper, `git credential-cache`, talks to over a unix socket. It takes what it is asked, and is silent.
-pub(crate) struct Daemon {
+struct Daemon {
     child: Child,
     asked: PathBuf,
 }
@@ -80,7 +87,7 @@ impl Daemon {
         signal.pause()\n";
 
     /// Starts it, and has git use it.
-    pub(crate) fn start(project: &Project) -> Result<Self> {
+    fn start(project: &Project) -> Result<Self> {
         let socket = project.room().join("credentials");
         let config = format!("[credential]\n\thelper = cache --socket {}\n", socket.display());
         fs::write(project.home().join(".gitconfig"), config)?;
@@ -92,16 +99,16 @@ impl Daemon {
         Ok(daemon)
     }
 
-    pub(crate) fn pid(&self) -> i32 {
+    fn pid(&self) -> i32 {
         self.child.id().cast_signed()
     }
 
-    pub(crate) fn wait(&self) -> Result<()> {
+    fn wait(&self) -> Result<()> {
         await_that("the daemon is asked", || self.asked.exists().then_some(()))
     }
 
     /// Stops it; whoever connects waits in its queue from then on.
-    pub(crate) fn stop(&self) -> Result<()> {
+    fn stop(&self) -> Result<()> {
         send(Signal::SIGSTOP, self.pid())?;
         await_that("it is stopped", || process(self.pid()).filter(|p| p.state == 'T')).map(drop)
     }
@@ -116,7 +123,7 @@ impl Drop for Daemon {
 }
 
 /// git's helper, once it runs.
-pub(crate) fn credential_cache_below(pid: Pid) -> Result<Pid> {
+fn credential_cache_below(pid: Pid) -> Result<Pid> {
     let is_it = |pid: &i32| {
         let words = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         words.starts_with("git\0credential-cache\0")
@@ -125,35 +132,32 @@ pub(crate) fn credential_cache_below(pid: Pid) -> Result<Pid> {
     await_that("git credential-cache", find).map(Pid::from_raw)
 }
 
-#[test]
-fn c11_a_credential_daemon_behind_a_unix_socket_is_silent() -> Result<()> {
-    lab::isolated(|lab| {
-        let place = Place::new(lab)?;
-        GitHost::on_info_refs(place.git.faults(), Fault::Status(401, "who are you?"));
-        let daemon = Daemon::start(&place.project)?;
-        let hang = zoo::watch(place.download())?;
-        daemon.wait()?;
-        let answer = hang.stalls()?;
-        let found = answer.expect("helper-silent").state("stalled").role("helper");
-        found.says("credential.helper").says(&format!("python3 (pid {})", daemon.pid()));
-        hang.stop()?.expect("helper-silent");
-        Ok(())
-    })
+scenario!(c11_a_credential_daemon_behind_a_unix_socket_is_silent(way, lab));
+fn c11_a_credential_daemon_behind_a_unix_socket_is_silent(way: &Way, lab: &Lab) -> Result<()> {
+    let place = Place::new(lab)?;
+    GitHost::on_info_refs(place.git.faults(), Fault::Status(401, "who are you?"));
+    let daemon = Daemon::start(&place.project)?;
+    let hang = way.run(place.download())?;
+    daemon.wait()?;
+    let answer = hang.stalls()?;
+    let found = answer.expect("helper-silent").state("stalled").role("helper");
+    found.says("credential.helper").says(&format!("python3 (pid {})", daemon.pid()));
+    hang.stop()?.expect("helper-silent");
+    Ok(())
 }
 
-#[test]
-fn c11_a_credential_daemon_behind_a_unix_socket_is_stopped() -> Result<()> {
-    lab::isolated(|lab| {
-        let place = Place::new(lab)?;
-        GitHost::on_info_refs(place.git.faults(), Fault::Status(401, "who are you?"));
-        let daemon = Daemon::start(&place.project)?;
-        daemon.stop()?;
-        let hang = zoo::watch(place.download())?;
-        place.git.wait_for("/lib.git/info/refs")?;
-        let answer = hang.stalls()?;
-        let found = answer.expect("stopped").state("stalled");
-        found.says(&format!("kill -CONT {}", daemon.pid()));
-        hang.stop()?.expect("stopped");
-        Ok(())
-    })
+scenario!(c11_a_credential_daemon_behind_a_unix_socket_is_stopped(way, lab));
+fn c11_a_credential_daemon_behind_a_unix_socket_is_stopped(way: &Way, lab: &Lab) -> Result<()> {
+    let place = Place::new(lab)?;
+    GitHost::on_info_refs(place.git.faults(), Fault::Status(401, "who are you?"));
+    let daemon = Daemon::start(&place.project)?;
+    daemon.stop()?;
+    let hang = way.run(place.download())?;
+    place.git.wait_for("/lib.git/info/refs")?;
+    await_read(credential_cache_below(hang.command()?)?, "socket:")?;
+    let answer = hang.stalls()?;
+    let found = answer.expect("stopped").state("stalled");
+    found.says(&format!("kill -CONT {}", daemon.pid()));
+    hang.stop()?.expect("stopped");
+    Ok(())
 }

@@ -6,13 +6,14 @@ use std::net::Ipv4Addr;
 use std::os::unix::fs::OpenOptionsExt;
 
 use anyhow::{Context, Result};
-use gmtrace_tests::cgroup::{Controller, Group};
+use gmtrace_tests::cgroup::Controller;
 use gmtrace_tests::go::{GoCommand, Project};
 use gmtrace_tests::harness::send;
-use gmtrace_tests::lab::{self, Lab};
+use gmtrace_tests::lab::Lab;
 use gmtrace_tests::processes::{await_that, below, process};
+use gmtrace_tests::scenario;
 use gmtrace_tests::servers::{Fault, GitHost, HttpServer, Listen, Module, TestCa};
-use gmtrace_tests::zoo;
+use gmtrace_tests::zoo::{self, Way};
 use nix::fcntl::OFlag;
 use nix::sys::signal::Signal;
 
@@ -47,82 +48,75 @@ impl Place {
     }
 }
 
-#[test]
-fn c1_the_git_server_is_silent() -> Result<()> {
-    lab::isolated(|lab| {
-        let place = Place::new(lab)?;
-        GitHost::on_info_refs(place.git.faults(), Fault::Silent);
-        let hang = zoo::watch(place.download())?;
-        place.git.wait_for("/lib.git/info/refs")?;
-        let answer = hang.stalls()?;
-        let found = answer
-            .expect("http-silent")
-            .state("stalled")
-            .role("vcs")
-            .host(HOST)
-            .address("192.0.2.22");
-        found.links(3).says("git-remote-https");
-        place.git.faults().lift();
-        hang.succeeds()?.expect("http-silent").state("slow").role("vcs");
-        Ok(())
-    })
+scenario!(c1_the_git_server_is_silent(way, lab));
+fn c1_the_git_server_is_silent(way: &Way, lab: &Lab) -> Result<()> {
+    let place = Place::new(lab)?;
+    GitHost::on_info_refs(place.git.faults(), Fault::Silent);
+    let hang = way.run(place.download())?;
+    place.git.wait_for("/lib.git/info/refs")?;
+    let answer = hang.stalls()?;
+    let found = answer.expect("http-silent").state("stalled").role("vcs").host(HOST);
+    found.address("192.0.2.22").links(3).says("git-remote-https");
+    place.git.faults().lift();
+    hang.succeeds()?.expect("http-silent").state("slow").role("vcs");
+    Ok(())
 }
 
-#[test]
-fn c7_git_is_stopped_for_reading_the_terminal_from_the_background() -> Result<()> {
-    lab::isolated(|lab| {
-        let place = Place::new(lab)?;
-        GitHost::on_info_refs(place.git.faults(), Fault::Silent);
-        let hang = zoo::watch(place.download())?;
-        place.git.wait_for("/lib.git/info/refs")?;
-        let git = below(hang.command()?, "git")?;
-        // What the kernel sends to a background process that reads its terminal (termios(3)).
-        send(Signal::SIGTTIN, git.as_raw())?;
-        await_that("git is stopped", || process(git.as_raw()).filter(|p| "Tt".contains(p.state)))?;
-        let answer = hang.stalls()?;
-        let found = answer.expect("stopped").state("stalled").says("SIGTTIN");
-        found.says("reading the terminal from the background").says(&format!("kill -CONT {git}"));
-        send(Signal::SIGCONT, git.as_raw())?;
-        place.git.faults().lift();
-        hang.succeeds()?;
-        Ok(())
-    })
+scenario!(c7_git_is_stopped_for_reading_the_terminal_from_the_background(way, lab));
+fn c7_git_is_stopped_for_reading_the_terminal_from_the_background(
+    way: &Way,
+    lab: &Lab,
+) -> Result<()> {
+    let place = Place::new(lab)?;
+    GitHost::on_info_refs(place.git.faults(), Fault::Silent);
+    let hang = way.run(place.download())?;
+    place.git.wait_for("/lib.git/info/refs")?;
+    let git = below(hang.command()?, "git")?;
+    // What the kernel sends to a background process that reads its terminal (termios(3)).
+    send(Signal::SIGTTIN, git.as_raw())?;
+    await_that("git is stopped", || process(git.as_raw()).filter(|p| "Tt".contains(p.state)))?;
+    let answer = hang.stalls()?;
+    let found = answer.expect("stopped").state("stalled").confidence("certain").links(2);
+    found.says(&format!("kill -CONT {git}"));
+    // Which signal it was, nobody can read afterwards.
+    found.by_launch(|found| found.says("SIGTTIN").says("reading the terminal from the background"));
+    send(Signal::SIGCONT, git.as_raw())?;
+    place.git.faults().lift();
+    hang.succeeds()?;
+    Ok(())
 }
 
-#[test]
-fn c12_git_is_not_let_in() -> Result<()> {
-    lab::isolated(|lab| {
-        let place = Place::new(lab)?;
-        GitHost::on_info_refs(place.git.faults(), Fault::Status(401, "who are you?"));
-        let answer = zoo::watch(place.download())?.fails()?;
-        place.git.wait_for("/lib.git/info/refs")?;
-        let found = answer.expect("child-failed").state("failed").role("vcs").module(MODULE);
-        found.says("could not read Username").says("status 128").says("needs a login");
-        Ok(())
-    })
+scenario!(c12_git_is_not_let_in(way, lab), which ends);
+fn c12_git_is_not_let_in(way: &Way, lab: &Lab) -> Result<()> {
+    let place = Place::new(lab)?;
+    GitHost::on_info_refs(place.git.faults(), Fault::Status(401, "who are you?"));
+    let answer = way.run(place.download())?.fails()?;
+    place.git.wait_for("/lib.git/info/refs")?;
+    let found = answer.expect("child-failed").state("failed").role("vcs").module(MODULE);
+    found.says("could not read Username").says("status 128").says("needs a login");
+    Ok(())
 }
 
+scenario!(c12_what_git_said_holds_no_password(way, lab), which ends);
 /// A password in the address is in what git says, and must not be in what gmtrace keeps.
-#[test]
-fn c12_what_git_said_holds_no_password() -> Result<()> {
-    lab::isolated(|lab| {
-        let place = Place::new(lab)?;
-        GitHost::on_info_refs(place.git.faults(), Fault::Status(403, "not you"));
-        let gitconfig = "[url \"https://me:hunter2@git.example.com/\"]\n\tinsteadOf = https://git.example.com/\n";
-        fs::write(place.project.home().join(".gitconfig"), gitconfig)?;
-        let answer = zoo::watch(place.download())?.fails()?;
-        answer.expect("child-failed").state("failed").role("vcs").module(MODULE);
-        assert!(!answer.timeline.to_string().contains("hunter2"), "{answer}");
-        Ok(())
-    })
+fn c12_what_git_said_holds_no_password(way: &Way, lab: &Lab) -> Result<()> {
+    let place = Place::new(lab)?;
+    GitHost::on_info_refs(place.git.faults(), Fault::Status(403, "not you"));
+    let gitconfig =
+        "[url \"https://me:hunter2@git.example.com/\"]\n\tinsteadOf = https://git.example.com/\n";
+    fs::write(place.project.home().join(".gitconfig"), gitconfig)?;
+    let ended = way.run(place.download())?.fails()?;
+    ended.expect("child-failed").state("failed").role("vcs").module(MODULE);
+    ended.keeps_secret("hunter2");
+    Ok(())
 }
 
-#[test]
-fn c13_go_is_killed_from_outside() -> Result<()> {
+scenario!(c13_go_is_killed_from_outside(way), which ends);
+fn c13_go_is_killed_from_outside(way: &Way) -> Result<()> {
     for (signal, name) in [(Signal::SIGTERM, "SIGTERM"), (Signal::SIGKILL, "SIGKILL")] {
         let place = crate::system::Place::new()?;
         place.proxy.faults().on(".zip", Fault::Silent);
-        let running = zoo::watch(place.download())?;
+        let running = way.run(place.download())?;
         place.proxy.wait_for(".zip")?;
         send(signal, running.command()?.as_raw())?;
         let answer = running.fails()?;
@@ -134,40 +128,38 @@ fn c13_go_is_killed_from_outside() -> Result<()> {
     Ok(())
 }
 
-#[test]
-fn c13_git_is_killed_from_outside() -> Result<()> {
-    lab::isolated(|lab| {
-        let place = Place::new(lab)?;
-        GitHost::on_info_refs(place.git.faults(), Fault::Silent);
-        let running = zoo::watch(place.download())?;
-        place.git.wait_for("/lib.git/info/refs")?;
-        let git = below(running.command()?, "git")?;
-        send(Signal::SIGKILL, git.as_raw())?;
-        // What git started holds its output open until its server answers.
-        place.git.faults().lift();
-        let answer = running.fails()?;
-        let found = answer.expect("killed").state("failed").says("SIGKILL");
-        assert_eq!(found.finding["blocked"]["pid"], git.as_raw(), "{answer}");
-        Ok(())
-    })
+scenario!(c13_git_is_killed_from_outside(way, lab), which ends);
+fn c13_git_is_killed_from_outside(way: &Way, lab: &Lab) -> Result<()> {
+    let place = Place::new(lab)?;
+    GitHost::on_info_refs(place.git.faults(), Fault::Silent);
+    let running = way.run(place.download())?;
+    place.git.wait_for("/lib.git/info/refs")?;
+    let git = below(running.command()?, "git")?;
+    send(Signal::SIGKILL, git.as_raw())?;
+    // What git started holds its output open until its server answers.
+    place.git.faults().lift();
+    let answer = running.fails()?;
+    let found = answer.expect("killed").state("failed").says("SIGKILL");
+    found.process(git);
+    Ok(())
 }
 
-#[test]
-fn c13_the_kernel_kills_a_child_because_its_group_has_no_memory_left() -> Result<()> {
-    let Some(group) = Group::with(Controller::Memory)? else { return Ok(()) };
+scenario!(c13_the_kernel_kills_a_child_because_its_group_has_no_memory_left(way), which ends);
+fn c13_the_kernel_kills_a_child_because_its_group_has_no_memory_left(way: &Way) -> Result<()> {
+    let Some(group) = way.group(Controller::Memory)? else { return Ok(()) };
     group.memory(64 << 20)?;
     let project = zoo::go()?.project()?;
     // tail keeps the last line of a file without lines.
     let project = project.file("eats.go", "package project\n\n//go:generate tail /dev/zero\n")?;
     let join = format!("echo $$ > {} && exec go generate ./...", group.procs().display());
-    let answer = zoo::watch(project.command("sh".as_ref(), ["-c", &join]))?.fails()?;
-    assert!(group.oom_kills() > 0, "nobody was killed: {answer}");
+    let answer = way.run(project.command("sh".as_ref(), ["-c", &join]))?.fails()?;
+    assert!(group.oom_kills() > 0, "nobody was killed: {answer:?}");
     answer.expect("killed").state("failed").says("SIGKILL").says("memory").says("tail");
     Ok(())
 }
 
-#[test]
-fn c14_a_daemon_is_left_behind_and_lives_on() -> Result<()> {
+scenario!(c14_a_daemon_is_left_behind_and_lives_on(way), which ends);
+fn c14_a_daemon_is_left_behind_and_lives_on(way: &Way) -> Result<()> {
     let project = zoo::go()?.project()?;
     let room = project.room();
     let (question, answer) = (room.join("question"), room.join("answer"));
@@ -183,8 +175,7 @@ fn c14_a_daemon_is_left_behind_and_lives_on() -> Result<()> {
     let generate =
         format!("package project\n\n//go:generate sh {}\n", room.join("leave.sh").display());
     let project = project.file("leaves.go", &generate)?;
-    let told = zoo::watch(project.go(["generate", "./..."]))?.succeeds()?;
-    told.no_stall();
+    way.run(project.go(["generate", "./..."]))?.succeeds()?.no_stall();
     assert!(!answer.exists());
     // Without a reader this fails (ENXIO), and does not wait for one (fifo(7)).
     let asked =

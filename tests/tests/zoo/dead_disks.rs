@@ -5,8 +5,9 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use gmtrace_tests::disk::DeadDisk;
-use gmtrace_tests::lab::{self, Lab};
-use gmtrace_tests::zoo;
+use gmtrace_tests::lab::Lab;
+use gmtrace_tests::scenario;
+use gmtrace_tests::zoo::Way;
 
 use crate::system::Place;
 
@@ -17,67 +18,52 @@ fn dead_disk(lab: &Lab, place: &Place) -> Result<(PathBuf, DeadDisk)> {
     Ok((directory.clone(), DeadDisk::mount(lab, &directory)?))
 }
 
-#[test]
-fn under_the_module_cache() -> Result<()> {
-    lab::isolated(|lab| {
-        let place = Place::new()?;
-        let (dead, disk) = dead_disk(lab, &place)?;
-        let hang = zoo::watch(place.download().env("GOMODCACHE", dead.join("mod")))?;
-        disk.wait_for("mod")?;
-        let answer = hang.stalls()?;
-        answer
-            .expect("fs-blocked")
-            .state("stalled")
-            .path(dead.join("mod"))
-            .says(&format!("{} (fuse)", dead.display()));
-        disk.abort()?;
-        hang.fails()?;
-        Ok(())
-    })
+scenario!(s1_the_module_cache_lies_on_a_dead_disk(way, lab));
+fn s1_the_module_cache_lies_on_a_dead_disk(way: &Way, lab: &Lab) -> Result<()> {
+    let place = Place::new()?;
+    let (dead, disk) = dead_disk(lab, &place)?;
+    let hang = way.run(place.download().env("GOMODCACHE", dead.join("mod")))?;
+    disk.wait_for("mod")?;
+    let answer = hang.stalls()?;
+    let found = answer.expect("fs-blocked").state("stalled").path(dead.join("mod"));
+    found.says(&format!("{} (fuse)", dead.display()));
+    disk.abort()?;
+    hang.fails()?;
+    Ok(())
 }
 
-#[test]
-fn under_the_working_directory() -> Result<()> {
-    lab::isolated(|lab| {
-        let place = Place::new()?;
-        let (dead, disk) = dead_disk(lab, &place)?;
-        let hang = zoo::watch(place.download().directory(&dead))?;
-        disk.wait_for("go.work")?;
-        let answer = hang.stalls()?;
-        answer
-            .expect("fs-blocked")
-            .state("stalled")
-            .path(&dead)
-            .says(&format!("{} (fuse)", dead.display()));
-        disk.abort()?;
-        hang.fails()?;
-        Ok(())
-    })
+scenario!(s1_the_working_directory_lies_on_a_dead_disk(way, lab));
+fn s1_the_working_directory_lies_on_a_dead_disk(way: &Way, lab: &Lab) -> Result<()> {
+    let place = Place::new()?;
+    let (dead, disk) = dead_disk(lab, &place)?;
+    let hang = way.run(place.download().directory(&dead))?;
+    disk.wait_for("go.work")?;
+    let answer = hang.stalls()?;
+    let found = answer.expect("fs-blocked").state("stalled").path(&dead);
+    found.says(&format!("{} (fuse)", dead.display()));
+    disk.abort()?;
+    hang.fails()?;
+    Ok(())
 }
 
-#[test]
-fn under_the_state_directory() -> Result<()> {
-    lab::isolated(|lab| {
-        let place = Place::new()?;
-        let (dead, disk) = dead_disk(lab, &place)?;
-        let state =
-            place.download().env("GMTRACE_STATE", "on").env("XDG_STATE_HOME", dead.join("state"));
-        zoo::watch(state)?.succeeds()?.no_stall();
-        disk.wait_for("state")
-    })
+scenario!(a_dead_disk_under_the_state_directory(way, lab), launch only: "a look keeps no state");
+fn a_dead_disk_under_the_state_directory(way: &Way, lab: &Lab) -> Result<()> {
+    let place = Place::new()?;
+    let (dead, disk) = dead_disk(lab, &place)?;
+    let state =
+        place.download().env("GMTRACE_STATE", "on").env("XDG_STATE_HOME", dead.join("state"));
+    way.run(state)?.succeeds()?.no_stall();
+    disk.wait_for("state")
 }
 
-#[test]
-fn under_the_directory_of_an_output_file() -> Result<()> {
-    lab::isolated(|lab| {
-        let place = Place::new()?;
-        let (dead, disk) = dead_disk(lab, &place)?;
-        let (timeline, recording) = (dead.join("dead.json"), dead.join("dead.jsonl"));
-        let options = ["-o", &timeline.to_string_lossy(), "-o", &recording.to_string_lossy()];
-        let answer = zoo::watch_with(place.download(), options)?.succeeds()?;
-        disk.wait_for("dead.jsonl")?;
-        assert!(answer.stderr.contains("dead.json was not written"), "{answer}");
-        assert!(answer.stderr.contains("dead.jsonl"), "{answer}");
-        Ok(())
-    })
+scenario!(a_dead_disk_under_an_output_file(way, lab), which ends);
+fn a_dead_disk_under_an_output_file(way: &Way, lab: &Lab) -> Result<()> {
+    let place = Place::new()?;
+    let (dead, disk) = dead_disk(lab, &place)?;
+    let (timeline, recording) = (dead.join("dead.json"), dead.join("dead.jsonl"));
+    let options = ["-o", &timeline.to_string_lossy(), "-o", &recording.to_string_lossy()];
+    let ended = way.run_with(place.download(), options)?.succeeds()?;
+    disk.wait_for("dead.jsonl")?;
+    ended.no_stall().wrote("dead.json was not written").wrote("dead.jsonl");
+    Ok(())
 }

@@ -7,79 +7,90 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::Result;
+use gmtrace_tests::fixtures::fixture;
 use gmtrace_tests::go::{GoCommand, Project};
+use gmtrace_tests::scenario;
 use gmtrace_tests::servers::{Fault, Modules};
-use gmtrace_tests::zoo;
+use gmtrace_tests::zoo::{self, Way};
 
-use super::other_programs::go_program;
-use super::parts::{download, project, proxy};
+use super::parts::{download, one, project, proxy};
 
-#[test]
-fn h2_a_warm_cache() -> Result<()> {
+scenario!(h2_a_warm_cache(way));
+fn h2_a_warm_cache(way: &Way) -> Result<()> {
     let modules = Modules::generated(40, 20_000).gathered_by("example.com/all");
     let proxy = proxy(&modules)?;
     let project = project(&modules)?;
-    zoo::watch(download(&project).proxy(&proxy.url()))?.succeeds()?.no_stall();
+    way.run(download(&project).proxy(&proxy.url()))?.succeeds()?.no_stall();
     let asked = proxy.log().all().len();
-    zoo::watch(download(&project).proxy(&proxy.url()))?.succeeds()?.no_stall();
+    // One is over in a moment.
+    let go = zoo::go()?.program();
+    let again = format!("for n in $(seq 200); do {} mod download || exit; done", go.display());
+    way.run(project.command("sh".as_ref(), ["-c", &again]).proxy(&proxy.url()))?.works()?;
     assert_eq!(proxy.log().all().len(), asked);
     Ok(())
 }
 
-#[test]
-fn h3_every_response_is_late() -> Result<()> {
+scenario!(h3_every_response_is_late(way));
+fn h3_every_response_is_late(way: &Way) -> Result<()> {
     let modules = Modules::generated(40, 20_000);
-    let proxy = proxy(&modules)?;
-    proxy.faults().always(Fault::Delay(Duration::from_millis(200)));
-    let project = project(&modules)?;
-    zoo::watch(download(&project).proxy(&proxy.url()))?.succeeds()?.no_stall();
-    Ok(())
+    works(way, &modules, Fault::Delay(Duration::from_millis(200)))
 }
 
-#[test]
-fn h4_every_response_is_slow() -> Result<()> {
+scenario!(h4_every_response_is_slow(way));
+fn h4_every_response_is_slow(way: &Way) -> Result<()> {
     let modules = Modules::generated(4, 300_000);
-    let proxy = proxy(&modules)?;
-    proxy.faults().always(Fault::Throttle(100_000));
-    let project = project(&modules)?;
-    zoo::watch(download(&project).proxy(&proxy.url()))?.succeeds()?.no_stall();
+    works(way, &modules, Fault::Throttle(100_000))
+}
+
+/// A download that goes on, slowly, works.
+fn works(way: &Way, modules: &Modules, fault: Fault) -> Result<()> {
+    let proxy = proxy(modules)?;
+    proxy.faults().always(fault);
+    let project = project(modules)?;
+    let goes_on = way.run(download(&project).proxy(&proxy.url()))?;
+    proxy.wait_for("/@v/")?;
+    goes_on.works()?;
     Ok(())
 }
 
-/// What computes for long is not taken for what spins, and what compiles least of all.
-#[test]
-fn a_program_computes() -> Result<()> {
-    let project = zoo::go()?.project()?;
-    for words in [&[][..], &["prints"]] {
-        let command = project.command(&go_program("computes")?, words.iter().copied());
-        zoo::watch(command)?.succeeds()?.no_stall();
-    }
-    Ok(())
-}
-
-#[test]
-fn go_compiles_for_long() -> Result<()> {
+scenario!(h6_go_compiles_for_long(way));
+/// What compiles is not taken for what spins.
+fn h6_go_compiles_for_long(way: &Way) -> Result<()> {
     let project = zoo::go()?.project()?;
     let cold = project.room().join("cold");
-    let build = project.go(["build", "encoding/json"]).env("GOCACHE", cold);
-    zoo::watch(build)?.succeeds()?.no_stall();
+    let build = project.go(["build", "-a", "encoding/json"]).env("GOCACHE", cold);
+    way.run(build)?.works()?;
     Ok(())
 }
 
+scenario!(h7_a_server_with_kept_connections_is_idle(way), missed by launch: "a stall is told: not-go");
+/// A language server in small: it listens, and keeps connections to whom it asked before and to who asked it.
+fn h7_a_server_with_kept_connections_is_idle(way: &Way) -> Result<()> {
+    let upstream = proxy(&one())?;
+    let project = project(&one())?;
+    let server = project.command(&fixture("reverse_proxy.go")?, [upstream.url()]);
+    let idle = way.run_for("5s", server)?;
+    let address = idle.wait_for_line()?;
+    download(&project).proxy(&format!("http://{address}")).run()?.succeeded()?;
+    let answer = idle.works_on()?;
+    assert!(way.launches() || answer.stderr.contains(" is idle: "), "{answer}");
+    Ok(())
+}
+
+scenario!(h1_the_graph_of_a_real_module(way));
 /// The one scenario that leaves the machine: everything below a module of the world, by the machine's own GOPROXY.
-#[test]
-fn h1_the_graph_of_a_real_module() -> Result<()> {
+fn h1_the_graph_of_a_real_module(way: &Way) -> Result<()> {
     let project = zoo::go()?.project()?.require("github.com/spf13/viper", "v1.19.0")?;
     let reached = ours(project.go(["mod", "download", "github.com/spf13/pflag@v1.0.5"]))?.run()?;
     if !reached.status.success() {
-        println!("H1 skipped: GOPROXY cannot be reached: {}", reached.stderr);
-        return Ok(());
+        return way.skip(&format!("GOPROXY cannot be reached: {}", reached.stderr));
     }
     let graph = ours(project.go(["mod", "download", "all"]))?;
-    let answer = zoo::watch_with(graph, ["--stall-after", "5s"])?.succeeds()?;
-    answer.no_stall();
-    let modules = answer.timeline["totals"]["modules"].as_u64();
-    assert!(modules > Some(50), "modules: {modules:?}\n{answer:#}");
+    let ended = way.run_with(graph, ["--stall-after", "5s"])?.works()?;
+    if let Some(answer) = ended.answer() {
+        let modules = answer.timeline["totals"]["modules"].as_u64();
+        assert!(modules > Some(50), "modules: {modules:?}\n{answer:#}");
+    }
     Ok(())
 }
 

@@ -5,9 +5,9 @@
     reason = "tests read as sentences, and may end by a panic"
 )]
 
-mod attached;
 mod chains;
 mod children;
+mod commands;
 mod connections;
 mod dead_disks;
 mod healthy;

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context, Result, ensure};
 use gmtrace_tests::lab;
 use gmtrace_tests::servers::{Modules, Reply, TestCa};
-use gmtrace_tests::zoo::{self, Answer, Watched};
+use gmtrace_tests::zoo::{Answer, Watched, watch_by};
 use serde_json::Value;
 
 use super::children::Place as GitPlace;
@@ -114,7 +114,7 @@ fn a_download_of_many_modules() -> Result<()> {
     let proxy = proxy(&modules)?;
     same(|backend| {
         let project = project(&modules)?;
-        zoo::watch_by(backend, download(&project).proxy(&proxy.url()))?.succeeds()
+        watch_by(backend, download(&project).proxy(&proxy.url()))?.succeeds()
     })
 }
 
@@ -126,7 +126,7 @@ fn a_download_over_tls_from_a_name() -> Result<()> {
         same(|backend| {
             let project = project(&modules)?;
             let command = download(&project).proxy(SECURE).trust(&ca);
-            zoo::watch_by(backend, command)?.succeeds()
+            watch_by(backend, command)?.succeeds()
         })
     })
 }
@@ -139,7 +139,7 @@ fn a_download_by_git() -> Result<()> {
         same(move |backend| {
             let project = projects.pop().context("two runs")?;
             place.project = project;
-            zoo::watch_by(backend, place.download())?.succeeds()
+            watch_by(backend, place.download())?.succeeds()
         })
     })
 }
@@ -150,7 +150,7 @@ fn a_name_that_is_not_there() -> Result<()> {
         let resolver = resolver_in(lab)?;
         resolver.on(NAME, Reply::NxDomain);
         let project = project(&one())?;
-        same(|backend| zoo::watch_by(backend, download(&project).proxy(PLAIN))?.fails())
+        same(|backend| watch_by(backend, download(&project).proxy(PLAIN))?.fails())
     })
 }
 
@@ -160,7 +160,7 @@ fn a_connection_that_is_refused() -> Result<()> {
         let _resolver = resolver_in(lab)?;
         drop(proxy_in(lab, &one())?);
         let project = project(&one())?;
-        same(|backend| zoo::watch_by(backend, download(&project).proxy(PLAIN))?.fails())
+        same(|backend| watch_by(backend, download(&project).proxy(PLAIN))?.fails())
     })
 }
 
@@ -169,6 +169,6 @@ fn a_warm_cache() -> Result<()> {
     let modules = Modules::generated(20, 2_000);
     let (proxy, project) = (proxy(&modules)?, project(&modules)?);
     let command = || download(&project).proxy(&proxy.url());
-    zoo::watch_by("ptrace", command())?.succeeds()?;
-    same(|backend| zoo::watch_by(backend, command()).and_then(Watched::succeeds))
+    watch_by("ptrace", command())?.succeeds()?;
+    same(|backend| watch_by(backend, command()).and_then(Watched::succeeds))
 }

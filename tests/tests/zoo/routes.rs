@@ -2,13 +2,14 @@
 
 use anyhow::Result;
 use gmtrace_tests::go::{GoCommand, Project};
+use gmtrace_tests::scenario;
 use gmtrace_tests::servers::{
     Fault, FullBacklog, HttpServer, Listen, ModuleProxy, SumDb, TestCa, TlsFault, WebProxy,
     wait_for_syn,
 };
-use gmtrace_tests::zoo;
+use gmtrace_tests::zoo::Way;
 
-use super::parts::{NAME, SECURE, download, one, project, proxy};
+use super::parts::{MODULE, NAME, SECURE, ZIP, download, one, project, proxy};
 
 const TARGET: &str = "proxy.example.com:443";
 
@@ -35,11 +36,11 @@ impl Tunnel {
     }
 }
 
-#[test]
-fn n23_a_web_proxy_does_not_answer() -> Result<()> {
+scenario!(n23_a_web_proxy_does_not_answer(way));
+fn n23_a_web_proxy_does_not_answer(way: &Way) -> Result<()> {
     let tunnel = Tunnel::new()?;
     tunnel.web_proxy.faults().always(Fault::Silent);
-    let hang = zoo::watch(tunnel.command().web_proxy(&tunnel.web_proxy.url()))?;
+    let hang = way.run(tunnel.command().web_proxy(&tunnel.web_proxy.url()))?;
     tunnel.web_proxy.wait_for(TARGET)?;
     let answer = hang.stalls()?;
     answer.expect("tunnel-silent").state("stalled").role("web-proxy").address("127.0.0.1");
@@ -50,26 +51,26 @@ fn n23_a_web_proxy_does_not_answer() -> Result<()> {
     Ok(())
 }
 
-#[test]
-fn n24_a_web_proxy_wants_credentials() -> Result<()> {
+scenario!(n24_a_web_proxy_wants_credentials(way), which ends);
+fn n24_a_web_proxy_wants_credentials(way: &Way) -> Result<()> {
     let tunnel = Tunnel::new()?;
     tunnel.web_proxy.faults().always(Fault::Status(407, "who are you?"));
     let command = tunnel.command().web_proxy(&tunnel.web_proxy.url());
-    let answer = zoo::watch(command)?.fails()?;
+    let answer = way.run(command)?.fails()?;
     answer.expect("tunnel-auth").state("failed").role("web-proxy").address("127.0.0.1");
     answer.expect("tunnel-auth").port(tunnel.web_proxy.address().port()).says("407");
     answer.expect("tunnel-auth").says("HTTPS_PROXY").says("environment").confidence("certain");
     Ok(())
 }
 
-#[test]
-fn n25_the_checksum_database_does_not_answer() -> Result<()> {
+scenario!(n25_the_checksum_database_does_not_answer(way));
+fn n25_the_checksum_database_does_not_answer(way: &Way) -> Result<()> {
     let proxy = proxy(&one())?;
     let sums = HttpServer::start(Listen::loopback(), SumDb::new("sum.example.com", &one())?)?;
     sums.faults().on("/lookup/", Fault::Silent);
     let project = project(&one())?;
     let gosumdb = sums.site().gosumdb(&sums.url());
-    let hang = zoo::watch(download(&project).proxy(&proxy.url()).sumdb(&gosumdb))?;
+    let hang = way.run(download(&project).proxy(&proxy.url()).sumdb(&gosumdb))?;
     sums.wait_for("/lookup/")?;
     let answer = hang.stalls()?;
     answer.expect("http-silent").state("stalled").role("sumdb").address("127.0.0.1");
@@ -79,13 +80,13 @@ fn n25_the_checksum_database_does_not_answer() -> Result<()> {
     Ok(())
 }
 
-#[test]
-fn n25_the_checksum_database_is_not_there() -> Result<()> {
+scenario!(n25_the_checksum_database_is_not_there(way));
+fn n25_the_checksum_database_is_not_there(way: &Way) -> Result<()> {
     let (proxy, nobody) = (proxy(&one())?, FullBacklog::start([127, 0, 0, 1], 0)?);
     let project = project(&one())?;
     let sums = SumDb::new("sum.example.com", &one())?;
     let gosumdb = sums.gosumdb(&format!("http://{}", nobody.address()));
-    let hang = zoo::watch(download(&project).proxy(&proxy.url()).sumdb(&gosumdb))?;
+    let hang = way.run(download(&project).proxy(&proxy.url()).sumdb(&gosumdb))?;
     wait_for_syn(nobody.address())?;
     let answer = hang.stalls()?;
     answer.expect("connect-silent").state("stalled").role("sumdb").address("127.0.0.1");
@@ -94,16 +95,16 @@ fn n25_the_checksum_database_is_not_there() -> Result<()> {
     Ok(())
 }
 
-#[test]
-fn n26_a_toolchain_does_not_come() -> Result<()> {
-    let Some(go) = zoo::go_with("the download of toolchains", 21)? else { return Ok(()) };
+scenario!(n26_a_toolchain_does_not_come(way));
+fn n26_a_toolchain_does_not_come(way: &Way) -> Result<()> {
+    let Some(go) = way.go_with("the download of toolchains", 21)? else { return Ok(()) };
     let proxy = proxy(&one())?;
     proxy.faults().on("/golang.org/toolchain/", Fault::Silent);
     let project = go.project()?.requires(&one())?;
     let project = project.file("go.mod", "module example.com/project\n\ngo 1.99.0\n")?;
     let gosumdb = SumDb::new("sum.example.com", &one())?.gosumdb(&proxy.url());
     let command = download(&project).proxy(&proxy.url()).sumdb(&gosumdb);
-    let hang = zoo::watch(command.env("GOTOOLCHAIN", "auto"))?;
+    let hang = way.run(command.env("GOTOOLCHAIN", "auto"))?;
     proxy.wait_for("/golang.org/toolchain/")?;
     let answer = hang.stalls()?;
     answer.expect("http-silent").state("stalled").role("toolchain").address("127.0.0.1");
@@ -112,8 +113,8 @@ fn n26_a_toolchain_does_not_come() -> Result<()> {
     Ok(())
 }
 
-#[test]
-fn n27_a_comma_leads_nowhere_after_a_timeout() -> Result<()> {
+scenario!(n27_a_comma_leads_nowhere_after_a_timeout(way));
+fn n27_a_comma_leads_nowhere_after_a_timeout(way: &Way) -> Result<()> {
     let ca = TestCa::new()?;
     let listen = Listen::loopback().tls(ca.tls(&[NAME])?);
     let silent = HttpServer::start(listen, ModuleProxy::new(&one()))?;
@@ -121,10 +122,36 @@ fn n27_a_comma_leads_nowhere_after_a_timeout() -> Result<()> {
     let next = proxy(&one())?;
     let project = project(&one())?;
     let list = format!("{},{}", silent.url(), next.url());
-    let answer = zoo::watch(download(&project).proxy(&list).trust(&ca))?.fails()?;
-    answer.expect("tls-silent").state("failed").role("module-proxy").address("127.0.0.1");
-    answer.expect("tls-silent").port(silent.address().port());
-    answer.also("fallback-blocked").says(&next.url());
+    let hang = way.run(download(&project).proxy(&list).trust(&ca))?;
+    silent.wait_for_hello()?;
+    let answer = hang.stalls()?;
+    let found = answer.expect("tls-silent").state("stalled").role("module-proxy");
+    found.address("127.0.0.1").port(silent.address().port());
+    let ended = hang.fails()?;
+    ended.expect("tls-silent").state("failed").role("module-proxy").address("127.0.0.1");
+    ended.expect("tls-silent").port(silent.address().port());
+    ended.also("fallback-blocked").says(&next.url());
     assert_eq!(next.log().all().len(), 0);
+    Ok(())
+}
+
+scenario!(n28_a_bar_leads_on_after_a_timeout(way));
+fn n28_a_bar_leads_on_after_a_timeout(way: &Way) -> Result<()> {
+    let ca = TestCa::new()?;
+    let listen = Listen::loopback().tls(ca.tls(&[NAME])?);
+    let silent = HttpServer::start(listen, ModuleProxy::new(&one()))?;
+    silent.faults().in_handshake(TlsFault::Silent);
+    let next = proxy(&one())?;
+    let project = project(&one())?;
+    let list = format!("{}|{}", silent.url(), next.url());
+    let hang = way.run(download(&project).proxy(&list).trust(&ca))?;
+    silent.wait_for_hello()?;
+    let answer = hang.stalls()?;
+    let found = answer.expect("tls-silent").state("stalled").role("module-proxy");
+    found.address("127.0.0.1").port(silent.address().port()).module(MODULE);
+    let ended = hang.succeeds()?;
+    ended.expect("tls-silent").state("slow").port(silent.address().port());
+    ended.never("fallback-blocked");
+    next.wait_for(ZIP)?;
     Ok(())
 }

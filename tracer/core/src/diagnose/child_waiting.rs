@@ -31,7 +31,8 @@ fn waits(scene: &Scene<'_>, process: &ProcessState) -> bool {
     process.in_tree
         && !telemetry
         && process.role != ProcessRole::Go
-        && !matches!(process.state, 'R' | 'T' | 't')
+        && !matches!(process.state, 'T' | 't')
+        && !sits::runs(process)
         && below_go
         && session.children(process.pid).is_empty()
 }

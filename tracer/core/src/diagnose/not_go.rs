@@ -19,7 +19,8 @@ pub(super) fn examine(scene: &Scene<'_>) -> Vec<Finding> {
     }
     let session = scene.session;
     let is_leaf = |p: &&ProcessState| p.in_tree && session.children(p.pid).is_empty();
-    let mut leaves = scene.living().filter(is_leaf).filter(|p| !matches!(p.state, 'R' | 'T' | 't'));
+    let rests = |p: &&ProcessState| !matches!(p.state, 'T' | 't') && !sits::runs(p);
+    let mut leaves = scene.living().filter(is_leaf).filter(rests);
     leaves.find_map(|leaf| told(scene, leaf)).into_iter().collect()
 }
 

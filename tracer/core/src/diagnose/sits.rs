@@ -31,6 +31,12 @@ pub(super) fn of(process: &ProcessState) -> Option<Sits<'_>> {
     each.min_by_key(|sits| sits.waits_in)
 }
 
+/// Whether a thread of `process` runs, or would if it had a CPU: then what its others sit in is not what is waited for. The state of a
+/// process is that of its first thread alone.
+pub(super) fn runs(process: &ProcessState) -> bool {
+    process.state == 'R' || process.threads.iter().any(|thread| thread.state == 'R')
+}
+
 /// The thread of `process` that reads a terminal, and which.
 pub(super) fn reads_terminal(process: &ProcessState) -> Option<(Sits<'_>, String)> {
     process.threads.iter().find_map(|thread| {

@@ -234,7 +234,7 @@ mod tests {
             ("signal_generate", &["", "kernel_siginfo", "task_struct", "", ""]),
         ];
         let bytes = fs::read(VMLINUX).unwrap();
-        let types = Types::index(&bytes, &[]).unwrap();
+        let types = Types::index(&bytes, STRUCT, &[]).unwrap();
         let name = |number: u32| {
             let at = types.starts[number as usize] as usize;
             String::from_utf8_lossy(types.string(word(types.types, at).unwrap())).into_owned()

@@ -3,8 +3,9 @@
 use anyhow::Result;
 use gmtrace_tests::go::GoCommand;
 use gmtrace_tests::processes::below;
+use gmtrace_tests::scenario;
 use gmtrace_tests::servers::Fault;
-use gmtrace_tests::zoo;
+use gmtrace_tests::zoo::Way;
 use nix::unistd::Pid;
 
 use crate::locks::{MODULE, Place, ZIP};
@@ -18,83 +19,86 @@ fn place() -> Result<Place> {
     Ok(Place { proxy, project })
 }
 
-/// Attaches to `command`, and expects the zip of the module to be missing in `go`, the process that `find` gives.
+/// Runs `command`, and expects the zip of the module to be missing in `go`, the process that `find` gives.
 fn waits_for_a_zip(
+    way: &Way,
     place: &Place,
     command: GoCommand,
     find: impl Fn(Pid) -> Result<Pid>,
 ) -> Result<()> {
-    let hang = zoo::hang(command)?;
+    let hang = way.run(command)?;
     place.proxy.wait_for(ZIP)?;
-    let go = find(hang.pid())?;
-    let answer = hang.look()?;
+    let go = find(hang.command()?)?;
+    let answer = hang.stalls()?;
     let found = answer.expect("http-silent").symptom("http-silent").state("stalled");
     found.role("module-proxy").address("127.0.0.1").port(place.proxy.address().port());
     found.module(MODULE).links(1);
-    assert_eq!(found.finding["blocked"]["pid"], go.as_raw(), "{answer}");
+    found.process(go);
     place.proxy.faults().lift();
-    hang.succeeds()
+    hang.succeeds()?.expect("http-silent").state("slow").module(MODULE);
+    Ok(())
 }
 
 fn itself(pid: Pid) -> Result<Pid> {
     Ok(pid)
 }
 
-#[test]
-fn go_build() -> Result<()> {
+scenario!(go_build(way));
+fn go_build(way: &Way) -> Result<()> {
     let place = place()?;
     let command = place.project.go(["build", "./..."]).proxy(&place.proxy.url());
-    waits_for_a_zip(&place, command, itself)
+    waits_for_a_zip(way, &place, command, itself)
 }
 
-#[test]
-fn go_list() -> Result<()> {
+scenario!(go_list(way));
+fn go_list(way: &Way) -> Result<()> {
     let place = place()?;
     let command = place.project.go(["list", "-deps", "./..."]).proxy(&place.proxy.url());
-    waits_for_a_zip(&place, command, itself)
+    waits_for_a_zip(way, &place, command, itself)
 }
 
-#[test]
-fn go_get() -> Result<()> {
+scenario!(go_get(way));
+fn go_get(way: &Way) -> Result<()> {
     let place = place()?;
     let command = place.project.go(["get", "example.com/m000@v1.0.0"]).proxy(&place.proxy.url());
-    waits_for_a_zip(&place, command, itself)
+    waits_for_a_zip(way, &place, command, itself)
 }
 
-#[test]
-fn go_vet() -> Result<()> {
+scenario!(go_vet(way));
+fn go_vet(way: &Way) -> Result<()> {
     let place = place()?;
     let command = place.project.go(["vet", "./..."]).proxy(&place.proxy.url());
-    waits_for_a_zip(&place, command, itself)
+    waits_for_a_zip(way, &place, command, itself)
 }
 
-#[test]
-fn go_install_of_a_version() -> Result<()> {
+scenario!(go_install_of_a_version(way));
+fn go_install_of_a_version(way: &Way) -> Result<()> {
     let place = place()?;
     let install = place.project.go(["install", "example.com/m000@v1.0.0"]);
-    let hang = zoo::hang(install.proxy(&place.proxy.url()))?;
+    let hang = way.run(install.proxy(&place.proxy.url()))?;
     place.proxy.wait_for(ZIP)?;
-    let answer = hang.look()?;
+    let answer = hang.stalls()?;
     let found = answer.expect("http-silent").state("stalled").role("module-proxy").module(MODULE);
     found.address("127.0.0.1").port(place.proxy.address().port());
-    assert_eq!(found.finding["blocked"]["pid"], hang.pid().as_raw(), "{answer}");
+    found.process(hang.command()?);
+    hang.stop()?;
     Ok(())
 }
 
-#[test]
-fn below_a_shell() -> Result<()> {
+scenario!(below_a_shell(way));
+fn below_a_shell(way: &Way) -> Result<()> {
     let place = place()?;
     let words = ["-c", "go mod download; exit $?"];
     let command = place.project.command("sh".as_ref(), words).proxy(&place.proxy.url());
-    waits_for_a_zip(&place, command, |shell| below(shell, "go"))
+    waits_for_a_zip(way, &place, command, |shell| below(shell, "go"))
 }
 
-#[test]
-fn below_make() -> Result<()> {
+scenario!(below_make(way));
+fn below_make(way: &Way) -> Result<()> {
     let place = place()?;
     let rule = "modules:\n\tgo mod download && true\n";
     let project = place.project.file("Makefile", rule)?;
     let place = Place { project, ..place };
     let command = place.project.command("make".as_ref(), ["modules"]).proxy(&place.proxy.url());
-    waits_for_a_zip(&place, command, |make| below(make, "go"))
+    waits_for_a_zip(way, &place, command, |make| below(make, "go"))
 }
