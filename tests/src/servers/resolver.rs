@@ -34,6 +34,8 @@ pub enum Reply {
     NxDomain,
     /// The server will not say.
     Refused,
+    /// Over UDP, that the answer does not fit; over TCP, none.
+    TooLong,
 }
 
 /// What a question came by.
@@ -213,6 +215,8 @@ impl Shared {
             Some(Reply::ServFail) => Some(ResponseCode::ServFail),
             Some(Reply::NxDomain) => Some(ResponseCode::NXDomain),
             Some(Reply::Refused) => Some(ResponseCode::Refused),
+            Some(Reply::TooLong) if transport == Transport::Tcp => return None,
+            Some(Reply::TooLong) => Some(ResponseCode::NoError),
             Some(Reply::Delay(time)) => {
                 self.gate.pause(ticket, time).ok()?;
                 None
@@ -222,6 +226,7 @@ impl Shared {
         let mut answer = Message::response(query.metadata.id, query.metadata.op_code);
         answer.metadata.recursion_desired = query.metadata.recursion_desired;
         answer.metadata.recursion_available = true;
+        answer.metadata.truncation = switched == Some(Reply::TooLong);
         answer.add_query(asked.clone());
         match (code, lock(&self.zone).get(&name)) {
             (Some(code), _) => answer.metadata.response_code = code,

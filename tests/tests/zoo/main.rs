@@ -20,6 +20,7 @@ mod other_programs;
 mod parity;
 mod parts;
 mod questions;
+mod reports;
 mod routes;
 mod settings;
 mod system;

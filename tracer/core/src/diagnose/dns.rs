@@ -74,7 +74,8 @@ pub(super) fn draft<'a, 's>(
 pub(super) fn is_over_tcp(scene: &Scene<'_>, lookup: &Lookup) -> bool {
     let open = lookup.unanswered();
     let by_tcp = |q: &&Question| {
-        let mut connections = scene.session.connections.iter();
+        let session = scene.session;
+        let mut connections = session.connections.iter().chain(&session.found_connections);
         connections.any(|c| c.socket == q.socket && c.transport == Transport::Tcp)
     };
     !open.is_empty() && open.iter().all(by_tcp)

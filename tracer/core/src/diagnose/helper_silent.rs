@@ -114,13 +114,12 @@ fn is_of_git(scene: &Scene<'_>, process: &ProcessState, asker: &ProcessState) ->
     }
 }
 
-/// A credential helper is told what to do (gitcredentials(7)); what asks a person is given the question (GIT_ASKPASS in git(1)).
+/// A credential helper is told what to do (gitcredentials(7)); what asks a person is given the question (GIT_ASKPASS in git(1)), which is
+/// not kept.
 fn of_git(process: &ProcessState) -> Kind {
-    let verb = process.argv.last().map(String::as_str);
-    match verb {
-        _ if process.role == ProcessRole::Git => Kind::Credential,
-        Some("get" | "store" | "erase" | "capability") | None => Kind::Credential,
-        Some(_) => Kind::AskPass,
+    match process.argv.get(1) {
+        None if process.role != ProcessRole::Git => Kind::AskPass,
+        _ => Kind::Credential,
     }
 }
 

@@ -159,8 +159,13 @@ impl<'a> Scene<'a> {
         let asked = self.session.snapshot.as_ref().is_some_and(|(_, s)| {
             s.cause == SnapshotCause::Asked && self.session.processes.contains_key(&pid)
         });
+        // Of one outside of the tree there is no knowing either.
+        let again = self.session.snapshot.as_ref().is_some_and(|(_, s)| {
+            s.cause == SnapshotCause::Confirm && !self.session.processes.contains_key(&pid)
+        });
         if !self.is_stall()
             || asked
+            || again
             || self.session.is_attached()
             || self.now.since(since) >= threshold
         {

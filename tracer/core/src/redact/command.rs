@@ -36,11 +36,19 @@ fn is_version(text: &str) -> bool {
     !text.is_empty() && text.chars().all(|c| c.is_ascii_digit() || c == '.' || "rcbeta".contains(c))
 }
 
-/// The arguments of the program `exe`: redacted for go, git and ssh, of others only the first.
+/// What git asks a credential helper for (gitcredentials(7)).
+const VERBS: &[&str] = &["get", "store", "erase"];
+
+/// The arguments of the program `exe`: redacted for go, git and ssh, of others only the first, and a last one that says what a credential
+/// helper is to do.
 #[must_use]
 pub fn argv_for(exe: &str, argv: &[String]) -> Vec<String> {
     match program_kind(exe) {
-        Program::Other => argv.first().map(|name| text(name).into_owned()).into_iter().collect(),
+        Program::Other => {
+            let name = argv.first().map(|name| text(name).into_owned());
+            let verb = argv.iter().skip(1).last().filter(|word| VERBS.contains(&word.as_str()));
+            name.into_iter().chain(verb.cloned()).collect()
+        }
         Program::Go | Program::Git | Program::Ssh => self::argv(argv),
     }
 }

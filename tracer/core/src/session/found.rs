@@ -127,8 +127,8 @@ fn asking(tcp: &TcpInfo) -> Nanos {
     Nanos::from_secs(tcp.retransmits.max(tcp.total_retransmits).into())
 }
 
-/// A datagram socket that is connected to a resolver, and has nothing to read: Go and libc open one for each question, and close
-/// it at the answer. Of other programs nothing is known.
+/// A socket that is connected to a resolver, and has nothing to read: Go and libc open one for each question, over UDP or where the
+/// answer did not fit over TCP, and close it at the answer. Of other programs nothing is known.
 fn lookup(t: Nanos, process: &ProcessState, snapshot: &Snapshot) -> Option<Lookup> {
     if process.role == ProcessRole::Other {
         return None;
@@ -137,7 +137,7 @@ fn lookup(t: Nanos, process: &ProcessState, snapshot: &Snapshot) -> Option<Looku
         let DescriptorTarget::Socket(inode) = d.target else { return None };
         let socket = snapshot.sockets.iter().find(|s| s.inode == inode)?;
         let server = socket.peer.filter(|peer| peer.port() == DNS)?;
-        (socket.protocol == Transport::Udp && socket.receive_queue == 0).then(|| Question {
+        (socket.receive_queue == 0).then(|| Question {
             t,
             server: Some(server),
             socket: Some(inode),
