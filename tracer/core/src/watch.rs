@@ -4,7 +4,7 @@ mod attached;
 
 use crate::diagnose::{Moment, diagnose, diagnose_some};
 use crate::event::{End, EndedBy, Event, Exit, Header, Snapshot, SnapshotCause, What};
-use crate::report::{Finding, FindingState, Stall};
+use crate::report::{Confidence, Finding, FindingState, Stall};
 use crate::session::{OLD_WAIT, Phase, Session};
 use crate::units::{Nanos, Pid};
 
@@ -45,6 +45,8 @@ pub struct Watch {
     current: Option<Current>,
     /// When a snapshot was last looked at.
     looked: Option<Nanos>,
+    /// Who stood still, and since when, when a first reading found no more than what is possible.
+    unsure: Option<(Pid, Nanos)>,
     /// Findings of the whole run, once it is over.
     last: Vec<Finding>,
     /// Someone asked because the command is to be ended now: what moves from then on moves to its end.
@@ -83,6 +85,7 @@ impl Watch {
             told: Vec::new(),
             current: None,
             looked: None,
+            unsure: None,
             last: Vec::new(),
             ending: false,
             looks: attached::Looks::default(),
@@ -223,6 +226,9 @@ impl Watch {
         if self.loses_answer(t, &whose, &findings) {
             return None;
         }
+        if snapshot.cause == SnapshotCause::Stall && self.is_unsure(&whose, &first) {
+            return None;
+        }
         let known = self
             .current
             .as_ref()
@@ -241,6 +247,14 @@ impl Watch {
         let current = Current { whose, old_wait, looked: t, confirmed, doubtful: false, findings };
         self.current = Some(current);
         (!known).then(|| Say::Stalled(Box::new(first)))
+    }
+
+    /// Whether a first reading says no more than what is possible: on a busy machine that may be over in a moment, so it is told when
+    /// the next one says so too.
+    fn is_unsure(&mut self, whose: &[Pid], first: &Finding) -> bool {
+        let oldest = whose.first().map(|pid| (*pid, self.session.movement.last_moved(*pid)));
+        let before = std::mem::replace(&mut self.unsure, oldest);
+        first.confidence == Confidence::Possible && before != oldest
     }
 
     /// Whether a reading does not count: for one of `pids`, which stand still, the one before had an answer, and this one has none. A
