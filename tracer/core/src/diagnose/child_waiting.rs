@@ -38,7 +38,7 @@ fn waits(scene: &Scene<'_>, process: &ProcessState) -> bool {
 }
 
 fn told(scene: &Scene<'_>, process: &ProcessState) -> Option<Finding> {
-    let sits = sits::of(process)?;
+    let sits = sits::of(process).filter(|sits| !sits.is_for_child())?;
     let pid = process.pid;
     let since = scene.session.movement.last_moved(scene.session.parent(pid)?);
     if scene.is_young(pid, since) {

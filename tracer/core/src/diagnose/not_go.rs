@@ -25,7 +25,7 @@ pub(super) fn examine(scene: &Scene<'_>) -> Vec<Finding> {
 }
 
 fn told(scene: &Scene<'_>, process: &ProcessState) -> Option<Finding> {
-    let sits = sits::of(process)?;
+    let sits = sits::of(process).filter(|sits| !sits.is_for_child())?;
     let pid = process.pid;
     let since = scene.still_since(pid);
     if scene.is_young(pid, since) {

@@ -68,6 +68,11 @@ impl Sits<'_> {
         matches!(self.waits_in, WaitsIn::Watch | WaitsIn::Thread)
     }
 
+    /// Whether it waits for a child. Of a process without children, the one that it waited for has just ended.
+    pub(super) fn is_for_child(&self) -> bool {
+        self.waits_in == WaitsIn::Child
+    }
+
     /// ` (kernel: FUNCTION)`, where that may be read.
     pub(super) fn in_kernel(&self) -> String {
         self.thread.wchan.as_ref().map(|w| format!(" (kernel: {w})")).unwrap_or_default()

@@ -333,7 +333,7 @@ pub struct Sample {
 pub struct ProcessSample {
     /// Its id.
     pub pid: Pid,
-    /// CPU time used.
+    /// CPU time used, with that of children that have ended.
     pub cpu_ns: u64,
     /// Bytes handed to write(2) for files (`write_bytes` and `wchar` of `/proc/PID/io`); 0 where unreadable.
     pub written: u64,

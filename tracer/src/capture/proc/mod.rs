@@ -161,7 +161,7 @@ impl Proc {
     /// What runs in a Go program; nothing where that is not known.
     pub fn running(&self, pid: Pid) -> Option<GoRunning> {
         // Before the goroutines: what they have done since is not counted.
-        let cpu_ns = process::sample(pid).map_or(0, |sample| sample.cpu_ns);
+        let cpu_ns = process::cpu_ns(pid);
         let running = event::running(&self.goroutines.read(pid, &[])?)?;
         Some(GoRunning { cpu_ns, ..running })
     }

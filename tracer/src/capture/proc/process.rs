@@ -93,7 +93,12 @@ impl Seen {
 pub(super) fn sample(pid: Pid) -> Option<ProcessSample> {
     let stat = Stat::read(format!("/proc/{pid}")).ok()?;
     let written = counter(pid, "wchar:").unwrap_or(0);
-    Some(ProcessSample { pid, cpu_ns: stat.cpu_ns(pid), written, state: stat.state })
+    Some(ProcessSample { pid, cpu_ns: stat.cpu_ns_with_children(pid), written, state: stat.state })
+}
+
+/// CPU time of a process alone; 0 when it is gone.
+pub(super) fn cpu_ns(pid: Pid) -> u64 {
+    Stat::read(format!("/proc/{pid}")).map_or(0, |stat| stat.cpu_ns(pid))
 }
 
 /// A counter of `/proc/PID/io`, which asks for the permission to ptrace(2).

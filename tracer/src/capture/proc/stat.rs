@@ -24,6 +24,8 @@ pub(super) struct Stat {
     pub(super) foreground_group: i32,
     /// User and system time of all threads, in ticks of 10 ms.
     cpu_ticks: u64,
+    /// That of its children that have ended and were waited for, and of theirs.
+    children_ticks: u64,
     /// When it started, in ticks after boot.
     pub(super) start_ticks: u64,
     /// Wait status; 0 also where it may not be read.
@@ -53,6 +55,7 @@ impl Stat {
             tty: field(4)?.parse::<i32>().ok()?.cast_unsigned(),
             foreground_group: field(5)?.parse().ok()?,
             cpu_ticks: ticks(11)?.saturating_add(ticks(12)?),
+            children_ticks: ticks(13)?.saturating_add(ticks(14)?),
             start_ticks: ticks(19)?,
             exit_code: field(49).and_then(|field| field.parse().ok()).unwrap_or(0),
         })
@@ -63,6 +66,11 @@ impl Stat {
     pub(super) fn cpu_ns(&self, pid: Pid) -> u64 {
         let clock = ClockId::pid_cpu_clock_id(nix::unistd::Pid::from_raw(pid.0));
         clock.and_then(clock_gettime).map_or(ticks_to_ns(self.cpu_ticks), to_ns)
+    }
+
+    /// That with what its ended children used: who starts one short program after the other does nothing else, and nobody may see one.
+    pub(super) fn cpu_ns_with_children(&self, pid: Pid) -> u64 {
+        self.cpu_ns(pid).saturating_add(ticks_to_ns(self.children_ticks))
     }
 
     /// Time since it started.
