@@ -190,12 +190,15 @@ pub fn await_quiet(marker: &str) -> Result<()> {
     waited.map_err(|error| error.context(format!("awake: {:?}", marked(marker))))
 }
 
-/// Gives a process and what runs below it up to two seconds to come to rest, for what has just begun to wait still moves on a busy
-/// machine. What never rests is looked at as it is.
+/// Gives a process and what runs below it up to two seconds to come to rest, and up to six while one of them runs or would if it had a
+/// CPU, for what has just begun to wait still moves on a busy machine. What never rests is looked at as it is.
 pub fn settle(pid: i32) {
     let begin = Instant::now();
     let mut before = switches_below(pid);
-    while begin.elapsed() < Duration::from_secs(2) {
+    let waits = |time: Duration| {
+        time < Duration::from_secs(2) || time < Duration::from_secs(6) && runs_below(pid)
+    };
+    while waits(begin.elapsed()) {
         std::thread::sleep(Duration::from_millis(100));
         let now = switches_below(pid);
         if now == before {
@@ -203,6 +206,12 @@ pub fn settle(pid: i32) {
         }
         before = now;
     }
+}
+
+/// Whether a thread of a process, or of those below it, runs or waits for nothing but a CPU.
+fn runs_below(pid: i32) -> bool {
+    let runs = |tid: i32| status_field(tid, "State").is_some_and(|state| state.starts_with('R'));
+    threads(pid).into_iter().any(runs) || children(pid).iter().any(|child| runs_below(child.pid))
 }
 
 /// How often the threads of a process, and of those below it, have been put off their CPU.

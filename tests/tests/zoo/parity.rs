@@ -7,10 +7,11 @@
 //! that are connected are seen by ptrace alone.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use gmtrace_tests::lab;
-use gmtrace_tests::servers::{Modules, Reply, TestCa};
+use gmtrace_tests::servers::{Fault, GitHost, Modules, Reply, TestCa};
 use gmtrace_tests::zoo::{Answer, Watched, watch_by};
 use serde_json::Value;
 
@@ -135,6 +136,8 @@ fn a_download_over_tls_from_a_name() -> Result<()> {
 fn a_download_by_git() -> Result<()> {
     lab::isolated(|lab| {
         let mut place = GitPlace::new(lab)?;
+        // Which module git works for is read from goroutines, twice a second.
+        GitHost::on_info_refs(place.git.faults(), Fault::Delay(Duration::from_millis(700)));
         let mut projects = vec![place.another_project()?, place.another_project()?];
         same(move |backend| {
             let project = projects.pop().context("two runs")?;
