@@ -194,9 +194,12 @@ fn a_redirect_leads_to_a_name_that_is_not_answered(way: &Way, lab: &Lab) -> Resu
     Ok(())
 }
 
-scenario!(two_the_holder_of_the_lock_waits_for_a_login(way, lab));
+scenario!(two_the_holder_of_the_lock_waits_for_a_login(way, lab), missed by launch: "the first answer ends at the lock: lock-held");
 /// One go command waits for another's lock, and that one for a helper which asks somebody who is not there.
 fn two_the_holder_of_the_lock_waits_for_a_login(way: &Way, lab: &Lab) -> Result<()> {
+    if way.go_with("a list of references that is fetched under a lock", 25)?.is_none() {
+        return Ok(());
+    }
     let place = Place::new(lab)?;
     GitHost::on_info_refs(place.git.faults(), Fault::Status(401, "who are you?"));
     let (program, called) = script(&place.project, "says-nothing", "sleep 600")?;
