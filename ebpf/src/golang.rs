@@ -1,6 +1,6 @@
-//! Functions of Go programs: at the first instruction, and at each by which one returns.
+//! Functions of Go programs: where they begin, and at each instruction by which one returns.
 //!
-//! A function whose stack is too small makes it larger and begins again, so its entry fires twice (runtime.morestack); and it may
+//! A function whose stack is too small makes it larger and begins again, so its entry may fire twice (runtime.morestack); and it may
 //! call itself. What tells calls apart is the goroutine, the function, and how far its stack pointer lies below the end of the
 //! goroutine's stack, which a copy of the stack does not change.
 
@@ -25,6 +25,9 @@ use crate::tree::{self, Who};
 /// What is probed; the cookie of a probe is its number here.
 #[map]
 static POINTS_MAP: Array<Point> = Array::with_max_entries(POINTS, 0);
+
+/// Standard error.
+const STDERR: i32 = 2;
 
 /// Calls that have begun. Those of a process that has ended are taken out by who reads of its end.
 #[map]
@@ -66,36 +69,33 @@ pub fn go_return(ctx: ProbeContext) -> u32 {
     0
 }
 
-/// `internal/poll.(*FD).Write`, of which the bytes are wanted: the first value of the point is the descriptor, the second what is
-/// written.
+/// A message that a Go program prints: the first value of the point is the descriptor, the second what is written.
 #[uprobe]
-pub fn go_write(ctx: ProbeContext) -> u32 {
-    writes(&ctx);
+pub fn go_log(ctx: ProbeContext) -> u32 {
+    logs(&ctx);
     0
 }
 
 #[inline(always)]
-fn writes(ctx: &ProbeContext) -> Option<()> {
+fn logs(ctx: &ProbeContext) -> Option<()> {
     let (seen, point) = seen(ctx)?;
-    if value(&point.entry[0], &seen, 0, None).word != point.only {
-        return None;
-    }
+    let descriptor = value(&point.entry[0], &seen, 0, None);
     let bytes = value(&point.entry[1], &seen, 0, None);
-    if bytes.word == 0 {
+    if descriptor.word != STDERR as u64 || bytes.word == 0 {
         return None;
     }
     if bytes.second <= SHORT as u64 {
-        write_down::<SHORT>(&seen, point.only, bytes);
+        write_down::<SHORT>(&seen, bytes);
     } else {
-        write_down::<PAGE>(&seen, point.only, bytes);
+        write_down::<PAGE>(&seen, bytes);
     }
     Some(())
 }
 
 #[inline(always)]
-fn write_down<const N: usize>(seen: &Seen, descriptor: u64, bytes: Got) {
+fn write_down<const N: usize>(seen: &Seen, bytes: Got) {
     emit(Kind::Output, seen.who, |record: &mut Output<N>| {
-        record.fd = descriptor as i32;
+        record.fd = STDERR;
         record.length = bytes.second;
         let kept = copy_user(bytes.word, bytes.second, &mut record.text);
         record.kept = kept.unwrap_or(0) as u32;
@@ -203,6 +203,10 @@ fn value(value: &Value, seen: &Seen, kept: u64, text: Option<&mut [u8; TEXT]>) -
     // All ones where it begins in what was kept; otherwise 0.
     let from_kept = 0u64.wrapping_sub(u64::from(value.kept));
     let start = seen.registers.get(u32::from(value.register[0])) & !from_kept | kept & from_kept;
+    if start == 0 && value.direct == 0 {
+        // A nil pointer: a call that succeeded has no error to be looked at, and to try is a page fault at every step.
+        return NONE;
+    }
     let mut place = start + u64::from(value.offset);
     // Every step is as every other, whatever was read: the verifier then looks at each once.
     for step in 0..STEPS {

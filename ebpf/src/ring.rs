@@ -14,7 +14,7 @@ use crate::tree::Who;
 static RARE: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
 
 #[map]
-static MANY: RingBuf = RingBuf::with_byte_size(8 << 20, 0);
+static MANY: RingBuf = RingBuf::with_byte_size(2 << 20, 0);
 
 #[map]
 static COUNTS: PerCpuArray<Counts> = PerCpuArray::with_max_entries(Kind::COUNT as u32, 0);
@@ -42,6 +42,25 @@ pub fn emit<T: 'static>(kind: Kind, who: Who, fill: impl FnOnce(&mut T)) {
     // Nothing is left out of a record but the end of its text, which its length says.
     let record = unsafe { &mut *entry.as_mut_ptr() };
     fill(record);
+    head(kind, who, record);
+    entry.submit(wake(ring));
+}
+
+/// Likewise, of a record that is written already, its first `length` bytes.
+#[inline(always)]
+pub fn emit_as_it_is<T>(kind: Kind, who: Who, record: &mut T, length: usize) {
+    count(kind, |counts| unsafe { &raw mut (*counts).made });
+    let ring = if kind.is_rare() { &RARE } else { &MANY };
+    head(kind, who, record);
+    let bytes = unsafe { core::slice::from_raw_parts((&raw const *record).cast::<u8>(), length) };
+    if ring.output::<[u8]>(bytes, wake(ring)).is_err() {
+        count(kind, |counts| unsafe { &raw mut (*counts).dropped });
+    }
+}
+
+/// Every record begins with its head (gmtrace-abi).
+#[inline(always)]
+fn head<T>(kind: Kind, who: Who, record: &mut T) {
     let head = Head {
         t: unsafe { bpf_ktime_get_ns() },
         kind: kind as u32,
@@ -49,9 +68,14 @@ pub fn emit<T: 'static>(kind: Kind, who: Who, fill: impl FnOnce(&mut T)) {
         tid: who.tid,
         unused: 0,
     };
-    // Every record begins with its head (gmtrace-abi).
     unsafe { core::ptr::write((record as *mut T).cast::<Head>(), head) };
-    entry.submit(wake(ring));
+}
+
+/// There was something to tell, and no place to write it down.
+#[inline(always)]
+pub fn lost(kind: Kind) {
+    count(kind, |counts| unsafe { &raw mut (*counts).made });
+    count(kind, |counts| unsafe { &raw mut (*counts).dropped });
 }
 
 /// A map had no room for what a record belongs to.

@@ -87,12 +87,43 @@ pub fn go_fixture(go: &Go, name: &str, how: GoBuild) -> Result<PathBuf> {
         if !compiled.status.success() {
             bail!("building {}: {}", source.display(), String::from_utf8_lossy(&compiled.stderr));
         }
-        fs::rename(&new, &built)?;
+        settle(&new, &built)?;
     }
     Ok(built)
 }
 
-/// Builds beside its place and renames, because two tests may want the same fixture at once.
+/// Which libc a program is linked with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Libc {
+    /// glibc, which it loads.
+    Glibc,
+    /// musl, which it loads.
+    Musl,
+}
+
+/// The program built from `tests/fixtures/NAME.c` with this libc.
+///
+/// # Errors
+/// As [`fixture`].
+pub fn linked_with(libc: Libc, name: &str) -> Result<PathBuf> {
+    if libc == Libc::Glibc {
+        return fixture(name);
+    }
+    let source = Path::new(SOURCES).join(format!("{name}.c"));
+    let mut hash = DefaultHasher::new();
+    (fs::read(&source)?, libc).hash(&mut hash);
+    let built = rooms()?.join(format!("{name}-{libc:?}-{:016x}", hash.finish()));
+    if !built.exists() {
+        let new = beside(&built);
+        let mut cc = Command::new("musl-gcc");
+        cc.args(["-O1", "-Wall", "-Wextra", "-Werror"]);
+        run_compiler(cc.arg("-o").arg(&new).arg(&source), &source, "musl-tools")?;
+        settle(&new, &built)?;
+    }
+    Ok(built)
+}
+
+/// Builds beside its place, because two tests may want the same fixture at once.
 fn build(name: &str, source: &Path, built: &Path) -> Result<()> {
     let new = beside(built);
     let (mut compiler, package) = if name.ends_with(".go") {
@@ -106,16 +137,30 @@ fn build(name: &str, source: &Path, built: &Path) -> Result<()> {
         cc.arg("-o").arg(&new).arg(source);
         (cc, "gcc and libc6-dev")
     };
+    run_compiler(&mut compiler, source, package)?;
+    settle(&new, built)
+}
+
+/// Puts what was built into its place. If somebody else was first, his stays: it may run already, and what runs a file that was
+/// replaced is no longer known by its name.
+fn settle(new: &Path, built: &Path) -> Result<()> {
+    let settled = fs::hard_link(new, built);
+    fs::remove_file(new)?;
+    match settled {
+        Err(why) if why.kind() != std::io::ErrorKind::AlreadyExists => Err(why.into()),
+        _ => Ok(()),
+    }
+}
+
+fn run_compiler(compiler: &mut Command, source: &Path, package: &str) -> Result<()> {
     let compiled = compiler.output().with_context(|| {
-        format!(
-            "{:?} is needed for the fixtures: apt-get install {package}",
-            compiler.get_program()
-        )
+        let program = compiler.get_program();
+        format!("{program:?} is needed for the fixtures: apt-get install {package}")
     })?;
     if !compiled.status.success() {
         bail!("building {}: {}", source.display(), String::from_utf8_lossy(&compiled.stderr));
     }
-    Ok(fs::rename(&new, built)?)
+    Ok(())
 }
 
 /// A name that nobody else builds at.

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 /// A recording, line by line.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Recording {
     /// The first line: what is watched, and how.
     pub header: Value,

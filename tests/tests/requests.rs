@@ -15,7 +15,8 @@ use gmtrace_tests::fixtures::gmtrace;
 use gmtrace_tests::go::{Finished, Go};
 use gmtrace_tests::recording::Recording;
 use gmtrace_tests::servers::{
-    Access, Fault, HttpServer, Listen, Module, ModuleProxy, Modules, Response, TestCa,
+    Access, Certificate, Fault, HttpServer, Listen, Module, ModuleProxy, Modules, Response, SumDb,
+    TestCa, TlsFault,
 };
 use gmtrace_tests::zoo;
 use percent_encoding::percent_decode_str;
@@ -29,6 +30,12 @@ const RELEASES: [&str; 7] =
 fn every_go() -> Result<Vec<Go>> {
     let released = RELEASES.into_iter().map(Go::version);
     released.chain([Go::find(), Go::linked_with_libc()]).collect()
+}
+
+/// Of those, the first that switches toolchains, one between, the newest, and the machine's own.
+fn some_go() -> Result<Vec<Go>> {
+    let released = ["1.21.13", "1.24.11", "1.27.3"].into_iter().map(Go::version);
+    released.chain([Go::find()]).collect()
 }
 
 /// Whether programs may be loaded into the kernel here; where not, that the test is skipped is said.
@@ -126,6 +133,20 @@ fn told(recording: &Recording) -> Result<Vec<Told>> {
     Ok(told)
 }
 
+/// How often each module had this step. All have ended.
+fn steps(recording: &Recording, step: &str) -> BTreeMap<String, usize> {
+    let of = |kind: &'static str| {
+        let modules = recording.of(kind).filter(|event| event["step"] == step);
+        modules.fold(BTreeMap::<String, usize>::new(), |mut all, event| {
+            *all.entry(event["module"].as_str().unwrap_or_default().to_owned()).or_default() += 1;
+            all
+        })
+    };
+    let (begun, ended) = (of("go-step-start"), of("go-step-end"));
+    assert_eq!(begun, ended, "{step}");
+    begun
+}
+
 /// The download, whose access logs and recording are compared.
 struct Download {
     go: Go,
@@ -174,8 +195,30 @@ impl Download {
             let socket = request.socket.with_context(|| format!("{version} {request:?}"))?;
             assert!(connected.contains(&socket), "{version} {request:?}");
         }
+        self.locks_are_of_what_was_fetched(&recording)?;
         let timeline: Value = serde_json::from_str(finished.timeline.as_deref().unwrap_or("{}"))?;
         self.is_in_the_timeline(&timeline, &logged)
+    }
+
+    /// Each module is locked, by its name, as often as the kernel saw its file locked, and its zip is fetched.
+    fn locks_are_of_what_was_fetched(&self, recording: &Recording) -> Result<()> {
+        let version = self.go.says()?;
+        assert!(recording.of("go-step-end").all(|event| event["failed"] == false), "{version}");
+        let names = || self.modules.iter().map(|m| format!("{}@{}", m.path, m.version));
+        let fetched: BTreeMap<_, _> = names().map(|name| (name, 1)).collect();
+        assert_eq!(steps(recording, "fetch"), fetched, "{version}");
+        let begun = steps(recording, "lock");
+        let files = recording.of("lock-request").filter_map(|event| event["path"].as_str());
+        let files: Vec<String> = files.map(decoded).collect();
+        for module in self.modules.iter() {
+            let escaped = module.path.replace("Capital", "!capital").replace("Letters", "!letters");
+            let file = format!("/{escaped}/@v/{}.lock", module.version);
+            let locked = files.iter().filter(|path| path.ends_with(&file)).count();
+            let told = begun.get(&format!("{}@{}", module.path, module.version));
+            assert_eq!(told, Some(&locked), "{version}: {}", module.path);
+        }
+        assert_eq!(begun.len(), self.modules.iter().count(), "{version}: {begun:?}");
+        Ok(())
     }
 
     /// The report counts each once, has a span for each, and knows every module.
@@ -300,5 +343,119 @@ fn a_refusal_inside_tls_is_known_though_go_does_not_speak_of_it() -> Result<()> 
     let answer = zoo::watch_by("ebpf", command)?.fails()?;
     let refused = answer.expect("http-refused").state("failed").role("module-proxy");
     refused.module("example.com/m001@v1.0.0").port(proxy.address().port()).says("(403)");
+    Ok(())
+}
+
+/// Every request of a download that fails, and what gmtrace tells that it failed by.
+fn failures(go: &Go, url: &str, ca: &TestCa) -> Result<Vec<String>> {
+    let project = go.project()?.requires(&Modules::generated(1, 2_000))?;
+    let command = project.go(["mod", "download"]).proxy(url).trust(ca);
+    let finished = command.traced(["--backend", "ebpf"]).run()?;
+    ensure!(!finished.status.success(), "it ended well");
+    let recording = Recording::parse(finished.recording.as_deref().context("no recording")?)?;
+    let timeline: Value = serde_json::from_str(finished.timeline.as_deref().unwrap_or("{}"))?;
+    let errors: Vec<String> = recording
+        .of("go-response")
+        .filter_map(|event| Some(event["error"].as_str()?.to_owned()))
+        .collect();
+    ensure!(recording.count("go-response") == errors.len(), "{:#?}", recording.events);
+    let spans = timeline["spans"].as_array().into_iter().flatten();
+    let failed = spans.filter(|span| span["type"] == "http" && span["status"] == "error");
+    let told: Vec<_> = failed.filter_map(|s| s["attrs"]["error.type"].as_str()).collect();
+    assert_eq!(told, errors);
+    Ok(errors)
+}
+
+/// Where there was no answer: the type of the error that net/http gave, and of its cause.
+#[test]
+fn what_a_request_fails_by_is_told() -> Result<()> {
+    if !may_load()? {
+        return Ok(());
+    }
+    let ca = TestCa::new()?;
+    let proxy = || ModuleProxy::new(&Modules::generated(1, 2_000));
+    let refusing = HttpServer::start(Listen::loopback(), proxy())?.url();
+    let untrusted = Listen::loopback().tls(ca.tls_with(&[], Certificate::UnknownAuthority)?);
+    let untrusted = HttpServer::start(untrusted, proxy())?;
+    let alerts = HttpServer::start(Listen::loopback().tls(ca.tls(&[])?), proxy())?;
+    alerts.faults().in_handshake(TlsFault::Alert(40));
+    // What is no request it does not answer.
+    let plain = HttpServer::start(Listen::loopback(), proxy())?;
+    let hangs_up = plain.url().replace("http://", "https://");
+    // Of what the server refuses, crypto/tls says that trying again does not help (permanentError).
+    for (url, told) in [
+        (refusing, "net.OpError dial: os.SyscallError connect"),
+        (untrusted.url(), "tls.CertificateVerificationError: x509.UnknownAuthorityError"),
+        (alerts.url(), "tls.permanentError"),
+        (hangs_up, "errors.errorString EOF"),
+    ] {
+        for go in some_go()? {
+            let errors = failures(&go, &url, &ca)?;
+            let version = go.says()?;
+            ensure!(
+                !errors.is_empty() && errors.iter().all(|e| e == told),
+                "{version}: {errors:?}"
+            );
+        }
+    }
+    Ok(())
+}
+
+/// A web page with status 200 where module data should be: in the servers' logs all went well.
+#[test]
+fn a_web_page_inside_tls_is_no_module() -> Result<()> {
+    if !may_load()? {
+        return Ok(());
+    }
+    let ca = TestCa::new()?;
+    for listen in [Listen::loopback(), Listen::loopback().http2()] {
+        let proxy = HttpServer::start(
+            listen.tls(ca.tls(&[])?),
+            ModuleProxy::new(&Modules::generated(1, 2_000)),
+        )?;
+        proxy.faults().always(Fault::LoginPage);
+        for go in some_go()? {
+            let before = proxy.log().all().len();
+            let module = "example.com/m000@v1.0.0";
+            let command = go.project()?.go(["mod", "download", module]);
+            let answer = zoo::watch_by("ebpf", command.proxy(&proxy.url()).trust(&ca))?.fails()?;
+            let found = answer.expect("not-a-module-proxy").state("failed").role("module-proxy");
+            found.port(proxy.address().port()).module(module).says("/example.com/m000/@v/");
+            let recording = Recording { events: answer.events()?, ..Recording::default() };
+            let seen = rows(told(&recording)?.iter().map(Told::row));
+            assert_eq!(seen, rows(logged(&proxy.log().all()[before..])), "{}", go.says()?);
+            assert!(seen.keys().all(|row| row.3 == 200), "{seen:?}");
+        }
+    }
+    Ok(())
+}
+
+/// The zip and the go.mod of a version have lines there: for the second of them the answer is known already.
+#[test]
+fn versions_are_looked_up_in_the_checksum_database() -> Result<()> {
+    const SUMS: &str = "sum.example.com";
+    if !may_load()? {
+        return Ok(());
+    }
+    let modules = Modules::generated(3, 1000);
+    for go in every_go()? {
+        let proxy = HttpServer::start(Listen::loopback(), ModuleProxy::new(&modules))?;
+        let sums = HttpServer::start(Listen::loopback(), SumDb::new(SUMS, &modules)?)?;
+        let gosumdb = sums.site().gosumdb(&sums.url());
+        let project = go.project()?.requires(&modules)?;
+        let command = project.go(["mod", "download"]).proxy(&proxy.url()).sumdb(&gosumdb);
+        let finished = command.traced(["--backend", "ebpf"]).run()?.succeeded()?;
+        let recording = Recording::parse(finished.recording.as_deref().context("no recording")?)?;
+        let verified = steps(&recording, "verify");
+        let asked: Vec<_> = modules.iter().map(|m| format!("{}@{}", m.path, m.version)).collect();
+        assert_eq!(verified.keys().collect::<Vec<_>>(), asked.iter().collect::<Vec<_>>());
+        let timeline: Value = serde_json::from_str(finished.timeline.as_deref().unwrap_or("{}"))?;
+        let spans = timeline["spans"].as_array().context("no spans")?;
+        for module in asked {
+            let name = format!("verify {module}");
+            let span = spans.iter().find(|span| span["name"] == name.as_str());
+            assert_eq!(span.context(name)?["attrs"]["gmtrace.known"], "probe", "{}", go.says()?);
+        }
+    }
     Ok(())
 }

@@ -21,6 +21,8 @@ const fn piece(program: &'static str, package: &'static str) -> Piece {
 pub(crate) const FOR_TESTS: &[Piece] = &[
     piece("gcc", "gcc"),
     piece("gcc", "libc6-dev"),
+    // Programs with another libc.
+    piece("musl-gcc", "musl-tools"),
     piece("git", "git"),
     piece("ssh", "openssh-client"),
     piece("nft", "nftables"),

@@ -62,8 +62,6 @@ pub struct Point {
     pub tells_return: u8,
     /// Nothing.
     pub unused: u8,
-    /// Of `internal/poll.(*FD).Write`: the descriptor whose bytes are wanted.
-    pub only: u64,
     /// What is read at the entry.
     pub entry: [Value; VALUES],
     /// What is read at the return.
@@ -132,6 +130,6 @@ pub struct Call {
 const _: () = {
     assert!(size_of::<Value>() == 18);
     assert!(size_of::<Which>() == 24);
-    assert!(size_of::<Point>() == 16 + 2 * VALUES * 18);
+    assert!(size_of::<Point>() == 8 + 2 * VALUES * 18);
     assert!(size_of::<Call>() == 48 + VALUES * 16 + VALUES * TEXT);
 };

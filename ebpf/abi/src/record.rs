@@ -234,10 +234,12 @@ pub struct Output<const N: usize> {
 
 /// Names of a path that are followed; where a filesystem is mounted counts as one.
 pub const DEPTH: usize = 20;
-/// Bytes of each that are kept, with the NUL byte that ends it: the longest that go makes is a hash of 64 digits with `.lock`.
-pub const NAME: usize = 96;
+/// Room for each, with the NUL byte that ends it (NAME_MAX of limits.h).
+pub const NAME: usize = 256;
+/// All of them are less than this, or left out; a power of two.
+pub const PATH: usize = 2048;
 
-/// A lock was asked for.
+/// A lock was asked for. The record is as long as its path.
 #[derive(Debug, Clone, Copy)]
 #[repr(C)]
 pub struct Lock {
@@ -255,10 +257,10 @@ pub struct Lock {
     pub fd: i32,
     /// 0: granted; 1 (`FILE_LOCK_DEFERRED`): waits; a negated errno.
     pub result: i32,
-    /// Places of `path` that are used; 0 where the root was not reached.
-    pub depth: u32,
-    /// Names from the file up to the root, each ended by a NUL byte; empty ones are left out.
-    pub path: [[u8; NAME]; DEPTH],
+    /// Bytes of `path` that are used; 0 where the root was not reached.
+    pub kept: u32,
+    /// Names from the file up to the root, each ended by a NUL byte. The last of the room is for a name that begins at its end.
+    pub path: [u8; PATH + NAME],
 }
 
 /// A signal was generated; the head is its sender's.
@@ -320,7 +322,7 @@ const _: () = {
     assert!(size_of::<Ends>() == 56);
     assert!(size_of::<Connection>() == 88);
     assert!(size_of::<Transfer>() == 96 + LONG);
-    assert!(size_of::<Lock>() == 56 + DEPTH * NAME);
+    assert!(size_of::<Lock>() == 56 + PATH + NAME);
     assert!(size_of::<Signal>() == 40);
     assert!(size_of::<Stop>() == 32);
     assert!(size_of::<Output<SHORT>>() == 40 + SHORT);

@@ -1,9 +1,10 @@
 //! Calls of the kinds that gmtrace's programs in the kernel hang on, for benchmarks: a lock taken and released, and with
-//! `--messages` 64 bytes sent and received over loopback.
+//! `--messages` 64 bytes sent and received over loopback. With `--others` calls that they do not hang on, as most are.
 
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::FileExt;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -26,6 +27,9 @@ struct Options {
     /// Send and receive 64 bytes each time as well
     #[arg(long)]
     messages: bool,
+    /// Write 64 bytes to a file and read them again each time, and nothing else
+    #[arg(long, conflicts_with = "messages")]
+    others: bool,
 }
 
 fn main() -> Result<()> {
@@ -36,6 +40,10 @@ fn main() -> Result<()> {
     for round in 0..options.rounds {
         while options.per_second.is_some_and(|rate| round >= due(begun, rate)) {
             thread::sleep(TICK);
+        }
+        if options.others {
+            write_and_read(&file)?;
+            continue;
         }
         file = lock_and_unlock(file)?;
         if let Some((one, other)) = &mut connection {
@@ -55,6 +63,11 @@ fn due(begun: Instant, per_second: u64) -> u64 {
 fn lock_and_unlock(file: File) -> Result<File> {
     let locked = Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| errno)?;
     Ok(locked.unlock().map_err(|(_, errno)| errno)?)
+}
+
+fn write_and_read(file: &File) -> Result<()> {
+    file.write_all_at(&[0; 64], 0)?;
+    Ok(file.read_exact_at(&mut [0; 64], 0)?)
 }
 
 /// Both ends of a connection.

@@ -50,6 +50,8 @@ impl GitHost {
         std::fs::create_dir(&repository)?;
         git(&["init", "-q", "--initial-branch=main"])?;
         git(&["config", "core.bare", "false"])?;
+        // What is large goes into a pack at once, which is sent as it lies there.
+        git(&["config", "core.bigFileThreshold", "16m"])?;
         git(&["add", "."])?;
         git(&["commit", "-q", "-m", "A module"])?;
         git(&["tag", &module.version])

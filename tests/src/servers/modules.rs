@@ -67,9 +67,16 @@ impl Module {
     /// With a file of this many bytes, so that the zip becomes that large (the go command takes zips up to 500 MB).
     #[must_use]
     pub fn filler(self, bytes: usize) -> Self {
-        let mut content = NOISE.repeat(bytes.div_ceil(NOISE.len()));
-        content.truncate(bytes);
-        self.file("filler.bin", content)
+        self.file("filler.bin", noise(bytes))
+    }
+
+    /// With so many files of the same noise, which are `bytes` large each. The zip of such a module is made faster than that of one that
+    /// differs everywhere.
+    #[must_use]
+    pub fn fillers(self, count: usize, bytes: usize) -> Self {
+        let content: Arc<[u8]> = noise(bytes).into();
+        (0..count)
+            .fold(self, |module, n| module.file(&format!("filler{n}.bin"), Arc::clone(&content)))
     }
 
     /// The go.mod file.
@@ -92,9 +99,17 @@ impl Module {
         }
         let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
         let options = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
+        let mut written: Vec<(String, Arc<[u8]>)> = Vec::new();
         for (name, content) in self.contents() {
-            writer.start_file(name, options)?;
-            writer.write_all(&content)?;
+            match written.iter().find(|(_, before)| Arc::ptr_eq(before, &content)) {
+                // Its checksum is known.
+                Some((same, _)) => writer.deep_copy_file(same, &name)?,
+                None => {
+                    writer.start_file(&*name, options)?;
+                    writer.write_all(&content)?;
+                    written.push((name, content));
+                }
+            }
         }
         let zip: Arc<[u8]> = writer.finish()?.into_inner().into();
         Ok(Arc::clone(self.zip.get_or_init(|| zip)))
@@ -127,6 +142,12 @@ impl Module {
         let prefix = format!("{}@{}", self.path, self.version);
         self.files().map(|(name, content)| (format!("{prefix}/{name}"), content)).collect()
     }
+}
+
+fn noise(bytes: usize) -> Vec<u8> {
+    let mut content = NOISE.repeat(bytes.div_ceil(NOISE.len()));
+    content.truncate(bytes);
+    content
 }
 
 /// The `h1:` hash (golang.org/x/mod/sumdb/dirhash, Hash1): SHA-256 over one line for each file, sorted by name.

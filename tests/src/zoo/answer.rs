@@ -3,6 +3,7 @@
 use std::fmt;
 use std::fs;
 use std::io::Write as _;
+use std::path::Path;
 use std::process::Command;
 use std::sync::OnceLock;
 use std::thread;
@@ -52,6 +53,7 @@ impl Answer {
         }
         let again = replay(recording)?;
         answer.note()?;
+        answer.keep()?;
         let (first, then) = (answer.culprits(), again.culprits());
         ensure!(first == then, "the run said\n{first:#}\nits recording says\n{then:#}\n{answer:#}");
         Ok(answer)
@@ -157,6 +159,17 @@ impl Answer {
         let test = thread::current().name().unwrap_or_default().to_owned();
         Ok(file.write_all(format!("=== {test}\n{}\n", self.stderr).as_bytes())?)
     }
+
+    /// Keeps the recording, made anonymous, in the folder that `GMTRACE_ZOO_RECORDINGS` names: for `tests/recordings/zoo`. Of several
+    /// that a scenario makes, the last one stays.
+    fn keep(&self) -> Result<()> {
+        let Some(folder) = std::env::var_os("GMTRACE_ZOO_RECORDINGS") else { return Ok(()) };
+        let test = thread::current().name().unwrap_or_default().replace("::", ".");
+        let text = rendered(&self.recording, &["--anonymize", "-F", "jsonl"])?;
+        // A checkout may lie below names that are no secret to the anonymizer, such as `work`.
+        let text = text.replace(&*checkout().to_string_lossy(), "/checkout");
+        Ok(fs::write(Path::new(&folder).join(test + ".jsonl"), text)?)
+    }
 }
 
 /// For people: the findings, what was said, and what happened.
@@ -171,17 +184,29 @@ impl fmt::Display for Answer {
     }
 }
 
-/// Renders a recording again.
+/// The timeline of a recording.
 fn replay(recording: &str) -> Result<Answer> {
+    Answer::new(&rendered(recording, &["-F", "json"])?, String::new())
+}
+
+/// The folder of the workspace.
+fn checkout() -> &'static Path {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR"));
+    own.parent().unwrap_or(own)
+}
+
+/// What `gmtrace report` makes of a recording.
+fn rendered(recording: &str, options: &[&str]) -> Result<String> {
     let mut file = tempfile::Builder::new().suffix(".jsonl").tempfile()?;
     file.write_all(recording.as_bytes())?;
     let output = Command::new(crate::go::gmtrace()?)
-        .args(["report", "-F", "json"])
+        .arg("report")
+        .args(options)
         .arg(file.path())
         .output()?;
-    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    let stderr = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "gmtrace report: {stderr}");
-    Answer::new(&String::from_utf8(output.stdout)?, stderr)
+    Ok(String::from_utf8(output.stdout)?)
 }
 
 /// The schema that gmtrace prints, compiled once.

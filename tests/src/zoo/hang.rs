@@ -68,7 +68,9 @@ impl Hang {
     /// # Errors
     /// As [`Hang::stalls`].
     pub fn stalls_saying(&self, text: &str) -> Result<Answer> {
-        self.says(text)?;
+        if let Command::Watched(watched) = &self.command {
+            watched.wait_for_verdict(text)?;
+        }
         self.stalls()
     }
 

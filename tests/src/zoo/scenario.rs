@@ -27,6 +27,7 @@ use crate::go::{Go, GoCommand};
 ///
 /// scenario!(n20_the_connection_is_cut(way), which ends); // before anyone could attach
 /// scenario!(a_dead_disk_under_the_state_directory(way, lab), launch only: "a look keeps no state");
+/// scenario!(s16_what_the_answer_needs_is_lost(way), ebpf only: "nobody else has a ring that overflows");
 /// scenario!(h7_a_server_is_idle(way), missed by launch: "what is said instead");
 /// ```
 ///
@@ -67,6 +68,13 @@ macro_rules! scenario {
     ($name:ident $given:tt, launch only: $why:literal) => {
         mod $name {
             $crate::scenario!(@test () ptrace Ptrace $name $given);
+            $crate::scenario!(@test () ebpf Ebpf $name $given);
+            $crate::scenario!(@left_out $why attach Attach);
+        }
+    };
+    ($name:ident $given:tt, ebpf only: $why:literal) => {
+        mod $name {
+            $crate::scenario!(@left_out $why ptrace Ptrace);
             $crate::scenario!(@test () ebpf Ebpf $name $given);
             $crate::scenario!(@left_out $why attach Attach);
         }

@@ -98,6 +98,16 @@ impl Watched {
         bail!("no stall was told within {PATIENCE:?}: {}", self.running.stderr()?)
     }
 
+    /// Waits until `text` stands in the first finding of what gmtrace has said. The message comes before the file.
+    pub(super) fn wait_for_verdict(&self, text: &str) -> Result<()> {
+        self.running.wait_for_stderr(text)?;
+        await_that("the timeline says it too", || {
+            let timeline = fs::read_to_string(self.running.timeline()).ok()?;
+            let timeline: serde_json::Value = serde_json::from_str(&timeline).ok()?;
+            timeline["findings"][0].to_string().contains(text).then_some(())
+        })
+    }
+
     /// Types at the command's terminal.
     ///
     /// # Errors

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use gmtrace_tests::go::{GoCommand, Project};
 use gmtrace_tests::harness::{rounds, send};
 use gmtrace_tests::processes::{await_that, children, process};
@@ -33,18 +35,36 @@ fn gmtrace_is_killed_and_the_command_does_not_know() -> Result<()> {
     let whole = scene.run_bare()?;
     // The moments lie in the time that a run takes here and now.
     let began = Instant::now();
-    let (command, project) = scene.command()?;
-    let finished = watched(command).run()?.succeeded()?;
-    assert_eq!(scene.plain(&finished.stdout, &project), whole);
-    let length = began.elapsed();
-    let (mut moments, mut met) = (Moments::seeded(), 0);
-    for round in 0..rounds(20, 100) {
-        let moment = moments.within(length);
-        let ended = scene.kill_after(moment, round % 2 == 1, &whole);
-        met += u32::from(ended.with_context(|| format!("round {round}"))?);
-    }
-    ensure!(met > 0, "the command was never met");
+    at_once(|| {
+        let (command, project) = scene.command()?;
+        let finished = watched(command).run()?.succeeded()?;
+        assert_eq!(scene.plain(&finished.stdout, &project), whole);
+        Ok(())
+    })?;
+    let (length, mut seeded) = (began.elapsed(), Moments::seeded());
+    let moments: Vec<_> = (0..rounds(100, 500)).map(|_| seeded.within(length)).collect();
+    let (next, met) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    at_once(|| {
+        loop {
+            let round = next.fetch_add(1, Ordering::Relaxed);
+            let Some(moment) = moments.get(round) else { return Ok(()) };
+            let ended = scene.kill_after(*moment, round % 2 == 1, &whole);
+            let ended = ended.with_context(|| format!("round {round}"))?;
+            met.fetch_add(usize::from(ended), Ordering::Relaxed);
+        }
+    })?;
+    ensure!(met.into_inner() > 0, "the command was never met");
     Ok(())
+}
+
+/// So many are watched, and killed, at a time: each waits most of the time, for the kernel to let go of its probes.
+const AT_ONCE: usize = 4;
+
+fn at_once(work: impl Fn() -> Result<()> + Sync) -> Result<()> {
+    thread::scope(|scope| {
+        let all: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(&work)).collect();
+        all.into_iter().try_for_each(|one| one.join().map_err(|_| anyhow!("a panic"))?)
+    })
 }
 
 struct Scene {

@@ -5,14 +5,17 @@
     reason = "tests read as sentences, and may end by a panic"
 )]
 
+mod births;
 mod kernel;
 mod kills;
+mod libc;
 mod losses;
 mod maps;
 mod memory;
 mod neighbours;
 mod obstacles;
 mod order;
+mod paths;
 mod programs;
 mod stacks;
 mod watching;

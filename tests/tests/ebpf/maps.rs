@@ -11,11 +11,6 @@ pub(crate) const EMPTY: &str = r#"[("TREE", 0), ("CONNECTIONS", 0), ("LOOKUPS", 
 /// A debug build attaches one probe at a time, as it does where the kernel is older than 6.6.
 const ONE_BY_ONE: &str = "GMTRACE_TEST_ONE_BY_ONE";
 
-fn leaves_nothing(fixture: &str, kinds: &[&str]) -> Result<()> {
-    let times = rounds(10_000, 100_000);
-    nothing_is_left(Launch::fixture(fixture)?, times, kinds)
-}
-
 fn nothing_is_left(launch: Launch, times: u32, kinds: &[&str]) -> Result<()> {
     if kernel::refuses()? {
         return Ok(());
@@ -37,13 +32,15 @@ fn nothing_is_left(launch: Launch, times: u32, kinds: &[&str]) -> Result<()> {
 
 #[test]
 fn threads_that_look_up_names() -> Result<()> {
-    leaves_nothing("looks_up_in_threads", &["LookupStart", "LookupEnd"])
+    let kinds = ["LookupStart", "LookupEnd"];
+    nothing_is_left(Launch::fixture("looks_up_in_threads")?, rounds(100_000, 100_000), &kinds)
 }
 
 /// The last of them is ended in the middle of a request.
 #[test]
 fn threads_of_go_that_connect() -> Result<()> {
-    leaves_nothing("go_dials_in_threads.go", &["Connect", "GoEntry", "GoReturn"])
+    let (times, kinds) = (rounds(10_000, 100_000), ["Connect", "GoEntry", "GoReturn"]);
+    nothing_is_left(Launch::fixture("go_dials_in_threads.go")?, times, &kinds)
 }
 
 #[test]

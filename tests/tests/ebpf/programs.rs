@@ -1,5 +1,7 @@
 //! The programs themselves.
 
+use std::fs;
+
 use anyhow::{Result, ensure};
 use aya::programs::loaded_programs;
 use gmtrace::capture::ebpf;
@@ -10,7 +12,6 @@ use super::kernel::{self, Thing};
 /// this one for the same program: there is room for that.
 const MOST: u32 = 10_000;
 
-/// None hangs on the tracepoint of a system call, which all processes pay for, and whose layout is not the same in every kernel.
 #[test]
 fn they_are_small_and_of_two_kinds() -> Result<()> {
     if kernel::refuses()? {
@@ -35,5 +36,25 @@ fn they_are_small_and_of_two_kinds() -> Result<()> {
         }
     }
     ensure!(kinds >= 15, "{kinds} programs");
+    Ok(())
+}
+
+/// Those of system calls all processes of the machine pay for, and their layout is not the same in every kernel.
+#[test]
+fn none_is_attached_to_a_system_call() -> Result<()> {
+    if kernel::refuses()? {
+        return Ok(());
+    }
+    let loaded = ebpf::load().map_err(|why| anyhow::anyhow!("{why}"))?;
+    // bpf_raw_tp_link_show_fdinfo in kernel/bpf/syscall.c.
+    let links = fs::read_dir("/proc/self/fdinfo")?.flatten();
+    let texts = links.filter_map(|link| fs::read_to_string(link.path()).ok());
+    let names: Vec<String> = texts
+        .filter_map(|text| {
+            Some(text.lines().find_map(|l| l.strip_prefix("tp_name:"))?.trim().into())
+        })
+        .collect();
+    ensure!(names.len() >= 8 && !names.iter().any(|name| name.contains("sys_")), "{names:?}");
+    drop(loaded);
     Ok(())
 }

@@ -12,7 +12,7 @@ use super::kernel;
 use super::losses::records;
 use super::maps::EMPTY;
 
-/// Each piece of work hits some eight probes, of which between three and four are told.
+/// Each piece of work hits some five probes, of which between two and three are told.
 const PIECES: u64 = 40_000;
 
 /// Stacks that grow in the prologue of a probed function, and shrink; panics, and ends of goroutines, that leave it without a return;
@@ -58,7 +58,7 @@ fn stacks_grow_and_goroutines_panic_in_probed_functions() -> Result<()> {
         assert_eq!(records.made, records.received + records.dropped, "{kind}");
     }
     let told = records["GoEntry"].made + records["GoReturn"].made;
-    ensure!(told >= 3 * PIECES, "{told} calls and returns were told: {said}");
+    ensure!(told >= 2 * PIECES, "{told} calls and returns were told: {said}");
     assert_eq!(records["GoEntry"].unpaired, 0);
     ensure!(said.contains(&format!("left in maps: {EMPTY}")), "{said}");
     Ok(())

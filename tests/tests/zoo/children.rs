@@ -29,10 +29,15 @@ pub struct Place {
 
 impl Place {
     pub fn new(lab: &Lab) -> Result<Self> {
+        Self::publishing(lab, &Module::new("git.example.com/lib", "v1.2.3").filler(10_000))
+    }
+
+    /// With `module` in its repository, which is `git.example.com/lib` at v1.2.3.
+    pub fn publishing(lab: &Lab, module: &Module) -> Result<Self> {
         lab.host(HOST, "192.0.2.22")?;
         let ca = TestCa::new()?;
         let host = GitHost::new(HOST)?;
-        host.publish(&Module::new("git.example.com/lib", "v1.2.3").filler(10_000))?;
+        host.publish(module)?;
         let listen = Listen::at(Ipv4Addr::new(192, 0, 2, 22), 443).tls(ca.tls(&[HOST])?);
         let project = zoo::go()?.project()?.require("git.example.com/lib", "v1.2.3")?;
         Ok(Self { git: HttpServer::start(listen, host)?, project, ca })

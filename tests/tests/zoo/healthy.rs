@@ -1,26 +1,32 @@
 //! Runs in which nothing hangs: no stall may be told.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use anyhow::Result;
 use gmtrace_tests::fixtures::fixture;
 use gmtrace_tests::go::{GoCommand, Project};
+use gmtrace_tests::lab::Lab;
+use gmtrace_tests::processes::{await_that, below, descendants};
 use gmtrace_tests::scenario;
-use gmtrace_tests::servers::{Fault, Modules};
+use gmtrace_tests::servers::{Fault, Module, Modules};
 use gmtrace_tests::zoo::{self, Way};
 
-use super::parts::{download, one, project, proxy};
+use super::children::Place;
+use super::other_programs::{all_asleep, cpu_ticks};
+use super::parts::{ZIP, download, one, project, proxy};
 
 scenario!(h2_a_warm_cache(way));
 fn h2_a_warm_cache(way: &Way) -> Result<()> {
     let modules = Modules::generated(40, 20_000).gathered_by("example.com/all");
     let proxy = proxy(&modules)?;
     let project = project(&modules)?;
-    way.run(download(&project).proxy(&proxy.url()))?.succeeds()?.no_stall();
+    download(&project).proxy(&proxy.url()).run()?.succeeded()?;
     let asked = proxy.log().all().len();
     // One is over in a moment.
     let go = zoo::go()?.program();
@@ -63,7 +69,7 @@ fn h6_go_compiles_for_long(way: &Way) -> Result<()> {
     Ok(())
 }
 
-scenario!(h7_a_server_with_kept_connections_is_idle(way), missed by launch: "a stall is told: not-go");
+scenario!(h7_a_server_with_kept_connections_is_idle(way));
 /// A language server in small: it listens, and keeps connections to whom it asked before and to who asked it.
 fn h7_a_server_with_kept_connections_is_idle(way: &Way) -> Result<()> {
     let upstream = proxy(&one())?;
@@ -74,6 +80,66 @@ fn h7_a_server_with_kept_connections_is_idle(way: &Way) -> Result<()> {
     download(&project).proxy(&format!("http://{address}")).run()?.succeeded()?;
     let answer = idle.works_on()?;
     assert!(way.launches() || answer.stderr.contains(" is idle: "), "{answer}");
+    Ok(())
+}
+
+scenario!(h8_one_large_zip_over_a_steady_slow_link(way));
+fn h8_one_large_zip_over_a_steady_slow_link(way: &Way) -> Result<()> {
+    const FILES: usize = 200;
+    const BYTES: usize = 1_000_000;
+    /// Made once for all ways of looking.
+    static LARGE: LazyLock<Modules> = LazyLock::new(|| {
+        Modules::new([Module::new("example.com/m000", "v1.0.0").fillers(FILES, BYTES)])
+    });
+    let proxy = proxy(&LARGE)?;
+    proxy.faults().on(ZIP, Fault::Throttle(20_000_000));
+    let project = project(&LARGE)?;
+    let goes_on = way.run(download(&project).proxy(&proxy.url()))?;
+    proxy.wait_for_body(ZIP, 1)?;
+    goes_on.works()?;
+    proxy.wait_for_body(ZIP, FILES * BYTES)?;
+    Ok(())
+}
+
+scenario!(h9_git_computes_for_long_without_traffic(way, lab));
+/// What takes little room on the wire is large when it is unpacked: git has to look at all of it. Nothing of it belongs to the module, so
+/// that go is done with it soon.
+fn h9_git_computes_for_long_without_traffic(way: &Way, lab: &Lab) -> Result<()> {
+    let nested = "module git.example.com/lib/data\n";
+    let module = Module::new("git.example.com/lib", "v1.2.3");
+    let module =
+        module.file("data/go.mod", nested.as_bytes()).file("data/zeros", vec![0; 300 << 20]);
+    let place = Place::publishing(lab, &module)?;
+    // However few objects there are, they are indexed and not unpacked one by one.
+    fs::write(place.project.home().join(".gitconfig"), "[fetch]\n\tunpackLimit = 1\n")?;
+    let goes_on = way.run(place.download())?;
+    let index_pack = await_that("git indexes the pack for a second", || {
+        let mut below = descendants(goes_on.command().ok()?.as_raw()).into_iter();
+        below.find(|pid| has_word(*pid, "index-pack") && cpu_ticks(*pid) >= Some(100))
+    })?;
+    // All that git will ever get has come.
+    let packs = place.git.log().all().into_iter().filter(|access| access.sent > 100_000);
+    assert_eq!(packs.count(), 1, "index-pack {index_pack}");
+    goes_on.works()?;
+    Ok(())
+}
+
+scenario!(h10_a_test_sleeps(way));
+fn h10_a_test_sleeps(way: &Way) -> Result<()> {
+    let test = "package project\n\nimport (\n\t\"testing\"\n\t\"time\"\n)\n\n\
+        func TestSleeps(t *testing.T) {\n\ttime.Sleep(4 * time.Second)\n}\n";
+    let project = zoo::go()?.project()?.file("sleeps_test.go", test)?;
+    // What the test is made of is compiled already: here it is about the sleep.
+    let cache = Command::new(zoo::go()?.program()).args(["env", "GOCACHE"]).output()?.stdout;
+    let cache = String::from_utf8(cache)?.trim().to_owned();
+    let tested = |words: &[&str]| {
+        project.go([&["test", "-count=1"], words, &["./..."]].concat()).env("GOCACHE", &cache)
+    };
+    tested(&["-run=^$"]).run()?.succeeded()?;
+    let goes_on = way.run(tested(&[]))?;
+    let sleeper = below(goes_on.command()?, "project.test")?;
+    await_that("the test sleeps", || all_asleep(sleeper).then_some(()))?;
+    goes_on.works()?;
     Ok(())
 }
 
@@ -126,6 +192,12 @@ fn the_module_cache_is_that_of_the_bare_command() -> Result<()> {
     assert!(left.len() > 100, "{}", left.len());
     assert!(left == right, "{:?}\n{:?}", left.keys(), right.keys());
     Ok(())
+}
+
+/// Whether a word of its command line is this one.
+fn has_word(pid: i32, word: &str) -> bool {
+    let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    words.split(|byte| *byte == 0).any(|one| one == word.as_bytes())
 }
 
 /// Every file and folder below a folder: its mode, and the bytes of a file.

@@ -1,5 +1,6 @@
 //! S12 to S15: programs that are not the go command, and others that leave it no CPU.
 
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -41,7 +42,7 @@ fn wait_for_work(hang: &Hang) -> Result<()> {
 }
 
 /// CPU time in hundredths of a second: the fields `utime` and `stime` (proc_pid_stat(5)).
-fn cpu_ticks(pid: Pid) -> Option<u64> {
+pub(crate) fn cpu_ticks(pid: impl Display) -> Option<u64> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let (_, fields) = stat.rsplit_once(") ")?;
     let mut used = fields.split(' ').skip(11).take(2);
@@ -120,14 +121,16 @@ fn s14_a_shell_waits_for_input(way: &Way) -> Result<()> {
     Ok(())
 }
 
-/// Programs that spin on one CPU, until they are dropped.
+/// Programs that spin on one CPU, until they are dropped: nice, for gmtrace and other tests want that CPU too. A program of the idle
+/// class (sched(7)) still gets a three-hundredth of it.
 struct Spinners(Vec<Child>);
 
 impl Spinners {
     fn on(cpu: usize) -> Result<Self> {
         let one = || {
-            Command::new("taskset")
-                .args(["-c", &cpu.to_string(), "sh", "-c", "while :; do :; done"])
+            Command::new("nice")
+                .args(["-n", "10", "taskset", "-c", &cpu.to_string()])
+                .args(["sh", "-c", "while :; do :; done"])
                 .stdin(Stdio::null())
                 .spawn()
         };
@@ -151,7 +154,7 @@ fn is_asleep(pid: Pid, program: &Path) -> bool {
 }
 
 /// Whether every thread of a process sleeps.
-fn all_asleep(pid: Pid) -> bool {
+pub(crate) fn all_asleep(pid: Pid) -> bool {
     threads(pid).all(|thread| thread.is_some_and(|thread| thread.state == 'S'))
 }
 

@@ -9,14 +9,20 @@ use std::thread;
 
 use anyhow::Result;
 use gmtrace_tests::go::Project;
+use gmtrace_tests::harness::send;
+use gmtrace_tests::holder::{Holder, wait_for_queue};
 use gmtrace_tests::lab::Lab;
 use gmtrace_tests::processes::{await_that, below, process};
 use gmtrace_tests::scenario;
-use gmtrace_tests::servers::{Fault, GitHost, Log, Question, RecordType, Reply, Transport};
+use gmtrace_tests::servers::{
+    Fault, GitHost, Log, Modules, Question, RecordType, Reply, Transport,
+};
 use gmtrace_tests::zoo::{self, Way};
+use nix::sys::signal::Signal;
 
 use super::parts::{
-    ADDRESS, MODULE, NAME, PLAIN, RESOLVER, SECURE, download, one, project, proxy_in, resolver_in,
+    ADDRESS, MODULE, NAME, PLAIN, RESOLVER, SECURE, download, one, project, proxy, proxy_in,
+    resolver_in,
 };
 use crate::children::{HOST, Place};
 
@@ -112,7 +118,7 @@ fn a_socks_proxy_does_not_answer(way: &Way) -> Result<()> {
     Ok(())
 }
 
-scenario!(the_web_proxy_of_git_does_not_answer(way, lab), missed by attach: "nobody sees that what was sent is CONNECT: http-silent");
+scenario!(the_web_proxy_of_git_does_not_answer(way, lab));
 fn the_web_proxy_of_git_does_not_answer(way: &Way, lab: &Lab) -> Result<()> {
     let place = Place::new(lab)?;
     let mute = Mute::at([127, 0, 0, 1], 3128)?;
@@ -194,7 +200,7 @@ fn a_redirect_leads_to_a_name_that_is_not_answered(way: &Way, lab: &Lab) -> Resu
     Ok(())
 }
 
-scenario!(two_the_holder_of_the_lock_waits_for_a_login(way, lab), missed by launch: "the first answer ends at the lock: lock-held");
+scenario!(two_the_holder_of_the_lock_waits_for_a_login(way, lab));
 /// One go command waits for another's lock, and that one for a helper which asks somebody who is not there.
 fn two_the_holder_of_the_lock_waits_for_a_login(way: &Way, lab: &Lab) -> Result<()> {
     if way.go_with("a list of references that is fetched under a lock", 25)?.is_none() {
@@ -230,5 +236,52 @@ fn two_the_name_server_is_slow_and_the_proxy_silent(way: &Way, lab: &Lab) -> Res
     found.address(ADDRESS).port(80).confidence("certain");
     proxy.faults().lift();
     hang.succeeds()?.expect("http-silent").state("slow").address(ADDRESS);
+    Ok(())
+}
+
+scenario!(two_one_module_waits_for_a_lock_and_another_for_the_proxy(way));
+/// Both are told, each with its own module.
+fn two_one_module_waits_for_a_lock_and_another_for_the_proxy(way: &Way) -> Result<()> {
+    let modules = Modules::generated(2, 1000);
+    let (proxy, project) = (proxy(&modules)?, project(&modules)?);
+    proxy.faults().on("/m001/@v/v1.0.0.zip", Fault::Silent);
+    let lock = project.modcache().join("cache/download/example.com/m000/@v/v1.0.0.lock");
+    let holder = Holder::of(&lock)?;
+    let hang = way.run(download(&project).proxy(&proxy.url()))?;
+    proxy.wait_for("/m001/@v/v1.0.0.zip")?;
+    wait_for_queue(&lock)?;
+    let answer = hang.stalls()?;
+    // The two began at the same time.
+    let locked_first = answer.timeline["findings"][0]["code"] == "lock-held";
+    answer.expect(if locked_first { "lock-held" } else { "http-silent" });
+    let held = answer.also("lock-held").state("stalled").confidence("certain");
+    held.lock(&lock).only_holder(holder.pid()).only_module(MODULE);
+    let silent = answer.also("http-silent").state("stalled").role("module-proxy");
+    silent.only_module("example.com/m001@v1.0.0").port(proxy.address().port());
+    proxy.faults().lift();
+    hang.stalls_saying("lock-held")?.expect("lock-held").only_holder(holder.pid());
+    drop(holder);
+    hang.succeeds()?.also("lock-held").state("slow").only_module(MODULE);
+    Ok(())
+}
+
+scenario!(two_git_is_stopped_while_its_resolver_is_silent(way, lab));
+/// It would not see an answer if there came one: whoever lets it go on learns of the resolver next.
+fn two_git_is_stopped_while_its_resolver_is_silent(way: &Way, lab: &Lab) -> Result<()> {
+    let resolver = resolver_in(lab)?;
+    resolver.always(Reply::Silent);
+    let project = zoo::go()?.project()?.require("git.example.com/lib.git", "v1.2.3")?;
+    let hang = way.run(project.go(["mod", "download"]).proxy("direct"))?;
+    resolver.wait_for(HOST, RecordType::A)?;
+    let git = below(hang.command()?, "git-remote-http")?;
+    send(Signal::SIGSTOP, git.as_raw())?;
+    await_that("git is stopped", || process(git.as_raw()).filter(|p| "Tt".contains(p.state)))?;
+    let answer = hang.stalls()?;
+    let found = answer.expect("stopped").state("stalled").confidence("certain").process(git);
+    found.says(&format!("kill -CONT {git}"));
+    send(Signal::SIGCONT, git.as_raw())?;
+    let answer = hang.stalls_saying(RESOLVER)?;
+    answer.expect("dns-silent").state("stalled").address(RESOLVER).says("git-remote-https");
+    hang.stop()?.also("dns-silent");
     Ok(())
 }

@@ -7,7 +7,7 @@ use gmtrace_tests::servers::{
     Fault, FullBacklog, HttpServer, Listen, ModuleProxy, SumDb, TestCa, TlsFault, WebProxy,
     wait_for_syn,
 };
-use gmtrace_tests::zoo::Way;
+use gmtrace_tests::zoo::{Hang, Way};
 
 use super::parts::{MODULE, NAME, SECURE, ZIP, download, one, project, proxy};
 
@@ -113,45 +113,52 @@ fn n26_a_toolchain_does_not_come(way: &Way) -> Result<()> {
     Ok(())
 }
 
+/// A module proxy that is silent in TLS, and another one for what it does not give.
+struct Fallback {
+    ca: TestCa,
+    silent: HttpServer<ModuleProxy>,
+    next: HttpServer<ModuleProxy>,
+    project: Project,
+}
+
+impl Fallback {
+    fn new() -> Result<Self> {
+        let ca = TestCa::new()?;
+        let listen = Listen::loopback().tls(ca.tls(&[NAME])?);
+        let silent = HttpServer::start(listen, ModuleProxy::new(&one()))?;
+        silent.faults().in_handshake(TlsFault::Silent);
+        Ok(Self { ca, silent, next: proxy(&one())?, project: project(&one())? })
+    }
+
+    /// `separator` stands between the two in GOPROXY.
+    fn hangs(&self, way: &Way, separator: char) -> Result<Hang> {
+        let list = format!("{}{separator}{}", self.silent.url(), self.next.url());
+        let hang = way.run(download(&self.project).proxy(&list).trust(&self.ca))?;
+        self.silent.wait_for_hello()?;
+        let answer = hang.stalls()?;
+        let found = answer.expect("tls-silent").state("stalled").role("module-proxy");
+        found.address("127.0.0.1").port(self.silent.address().port()).module(MODULE);
+        Ok(hang)
+    }
+}
+
 scenario!(n27_a_comma_leads_nowhere_after_a_timeout(way));
 fn n27_a_comma_leads_nowhere_after_a_timeout(way: &Way) -> Result<()> {
-    let ca = TestCa::new()?;
-    let listen = Listen::loopback().tls(ca.tls(&[NAME])?);
-    let silent = HttpServer::start(listen, ModuleProxy::new(&one()))?;
-    silent.faults().in_handshake(TlsFault::Silent);
-    let next = proxy(&one())?;
-    let project = project(&one())?;
-    let list = format!("{},{}", silent.url(), next.url());
-    let hang = way.run(download(&project).proxy(&list).trust(&ca))?;
-    silent.wait_for_hello()?;
-    let answer = hang.stalls()?;
-    let found = answer.expect("tls-silent").state("stalled").role("module-proxy");
-    found.address("127.0.0.1").port(silent.address().port());
-    let ended = hang.fails()?;
+    let fallback = Fallback::new()?;
+    let ended = fallback.hangs(way, ',')?.fails()?;
     ended.expect("tls-silent").state("failed").role("module-proxy").address("127.0.0.1");
-    ended.expect("tls-silent").port(silent.address().port());
-    ended.also("fallback-blocked").says(&next.url());
-    assert_eq!(next.log().all().len(), 0);
+    ended.expect("tls-silent").port(fallback.silent.address().port());
+    ended.also("fallback-blocked").says(&fallback.next.url());
+    assert_eq!(fallback.next.log().all().len(), 0);
     Ok(())
 }
 
 scenario!(n28_a_bar_leads_on_after_a_timeout(way));
 fn n28_a_bar_leads_on_after_a_timeout(way: &Way) -> Result<()> {
-    let ca = TestCa::new()?;
-    let listen = Listen::loopback().tls(ca.tls(&[NAME])?);
-    let silent = HttpServer::start(listen, ModuleProxy::new(&one()))?;
-    silent.faults().in_handshake(TlsFault::Silent);
-    let next = proxy(&one())?;
-    let project = project(&one())?;
-    let list = format!("{}|{}", silent.url(), next.url());
-    let hang = way.run(download(&project).proxy(&list).trust(&ca))?;
-    silent.wait_for_hello()?;
-    let answer = hang.stalls()?;
-    let found = answer.expect("tls-silent").state("stalled").role("module-proxy");
-    found.address("127.0.0.1").port(silent.address().port()).module(MODULE);
-    let ended = hang.succeeds()?;
-    ended.expect("tls-silent").state("slow").port(silent.address().port());
+    let fallback = Fallback::new()?;
+    let ended = fallback.hangs(way, '|')?.succeeds()?;
+    ended.expect("tls-silent").state("slow").port(fallback.silent.address().port());
     ended.never("fallback-blocked");
-    next.wait_for(ZIP)?;
+    fallback.next.wait_for(ZIP)?;
     Ok(())
 }

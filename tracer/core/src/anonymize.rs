@@ -71,6 +71,9 @@ impl Names {
                     .iter_mut()
                     .for_each(|goroutine| self.goroutine(goroutine, false));
             }
+            What::GoStepStart { module, .. } | What::GoStepEnd { module, .. } => {
+                *module = self.module(module);
+            }
             What::Snapshot(snapshot) => self.snapshot(snapshot),
             What::Lost { what, why, .. } => {
                 *what = self.text(what);
@@ -83,6 +86,7 @@ impl Names {
             What::TlsClientHello { .. } | What::TlsReply { .. } => self.tls(&mut event.what),
             What::HttpRequest { .. } | What::HttpResponse { .. } => self.http(&mut event.what),
             What::GoRequest { url, .. } => *url = self.url(url),
+            What::GoResponse { error, .. } => *error = error.as_deref().map(|e| self.text(e)),
             // Numbers, and words of the kernel and of the protocols.
             What::ProcessStart { .. }
             | What::ProcessExit { .. }
@@ -90,7 +94,6 @@ impl Names {
             | What::ConnectEnd { .. }
             | What::DnsError { .. }
             | What::GoRequestOn { .. }
-            | What::GoResponse { .. }
             | What::Read { .. }
             | What::Signal { .. }
             | What::Stopped { .. }
@@ -132,8 +135,14 @@ impl Names {
                 *name = name.as_deref().map(|n| self.host(n));
                 addresses.iter_mut().for_each(|ip| *ip = self.ip(*ip));
             }
-            What::GetaddrinfoStart { name } => *name = name.as_deref().map(|n| self.host(n)),
-            What::GetaddrinfoEnd { name, .. } => *name = self.host(name),
+            What::GetaddrinfoStart { name, service } => {
+                *name = name.as_deref().map(|n| self.host(n));
+                *service = service.as_deref().map(|s| self.text(s));
+            }
+            What::GetaddrinfoEnd { name, service, .. } => {
+                *name = self.host(name);
+                *service = service.as_deref().map(|s| self.text(s));
+            }
             _ => {}
         }
     }

@@ -2,7 +2,7 @@
 
 mod attached;
 
-use crate::diagnose::{Moment, diagnose, diagnose_some};
+use crate::diagnose::{Moment, diagnose, diagnose_some, serves};
 use crate::event::{End, EndedBy, Event, Exit, Header, Snapshot, SnapshotCause, What};
 use crate::report::{Confidence, Finding, FindingState, Stall};
 use crate::session::{OLD_WAIT, Phase, Session};
@@ -45,7 +45,7 @@ pub struct Watch {
     current: Option<Current>,
     /// When a snapshot was last looked at.
     looked: Option<Nanos>,
-    /// Who stood still, and since when, when a first reading found no more than what is possible.
+    /// Who stood still, and since when, when a first reading was taken: one that waits for the second to be told.
     unsure: Option<(Pid, Nanos)>,
     /// Findings of the whole run, once it is over.
     last: Vec<Finding>,
@@ -135,8 +135,9 @@ impl Watch {
         if self.looked.is_some_and(|t| now.since(t) < CONFIRM_AFTER) {
             return None;
         }
-        if !self.session.stalled(now, threshold).is_empty() {
-            return Some(SnapshotCause::Stall);
+        if let Some(oldest) = self.session.stalled(now, threshold).first() {
+            let second = self.unsure == Some((*oldest, self.session.movement.last_moved(*oldest)));
+            return Some(if second { SnapshotCause::Confirm } else { SnapshotCause::Stall });
         }
         self.has_old_wait(now).then_some(SnapshotCause::OldWait)
     }
@@ -215,9 +216,11 @@ impl Watch {
             self.current.iter_mut().for_each(|current| current.looked = t);
             return None;
         }
-        let findings = diagnose_some(&self.session, Moment::Stall, |f| {
-            concerns(&self.session, f, &whose, old_wait)
+        let mut findings = diagnose_some(&self.session, Moment::Stall, |f| {
+            // What was not seen concerns every answer.
+            f.code == "trace-incomplete" || concerns(&self.session, f, &whose, old_wait)
         });
+        findings.retain(|f| !serves(&self.session, f));
         let findings = self.as_attached(findings, None);
         let first = findings.first().cloned()?;
         if first.state != FindingState::Stalled {
@@ -242,19 +245,21 @@ impl Watch {
         } else if let Some(told) = self.told.last_mut() {
             told.finding = first.clone();
         }
-        let confirmed = self.current.is_some();
+        let confirmed = self.current.is_some() || snapshot.cause == SnapshotCause::Confirm;
         let whose = whose.iter().map(|p| (*p, self.session.movement.last_moved(*p))).collect();
         let current = Current { whose, old_wait, looked: t, confirmed, doubtful: false, findings };
         self.current = Some(current);
         (!known).then(|| Say::Stalled(Box::new(first)))
     }
 
-    /// Whether a first reading says no more than what is possible: on a busy machine that may be over in a moment, so it is told when
-    /// the next one says so too.
+    /// Whether a first reading waits for a second one to be told. One that says no more than what is possible does: on a busy machine
+    /// that may be over in a moment. So does one that ends at a lock whose holder runs outside of the tree: how long that, or
+    /// what runs below it, waits for something itself is only known by two readings.
     fn is_unsure(&mut self, whose: &[Pid], first: &Finding) -> bool {
         let oldest = whose.first().map(|pid| (*pid, self.session.movement.last_moved(*pid)));
         let before = std::mem::replace(&mut self.unsure, oldest);
-        first.confidence == Confidence::Possible && before != oldest
+        let possible = first.confidence == Confidence::Possible;
+        (possible || ends_outside(&self.session, first)) && before != oldest
     }
 
     /// Whether a reading does not count: for one of `pids`, which stand still, the one before had an answer, and this one has none. A
@@ -364,6 +369,13 @@ fn concerns(session: &Session, finding: &Finding, whose: &[Pid], old_wait: bool)
         return true;
     }
     old_wait && finding.code != "unknown" && finding.blocked_ns >= OLD_WAIT
+}
+
+/// Whether a finding ends at a lock that is held outside of the tree.
+fn ends_outside(session: &Session, finding: &Finding) -> bool {
+    let outside = |pid: Pid| session.state_of(pid).is_some_and(|p| !p.in_tree);
+    let mut holders = finding.lock.iter().flat_map(|lock| &lock.holders);
+    finding.code == "lock-held" && holders.any(|holder| outside(holder.pid))
 }
 
 /// Whether two findings give the reader the same answer.

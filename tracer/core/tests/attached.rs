@@ -206,6 +206,149 @@ fn a_resolver_that_is_asked_in_both_readings_is_silent() {
     assert!(look.0.answers().is_empty());
 }
 
+/// A go command whose goroutines wait for answers to these questions: descriptor, name and record.
+fn asks(questions: &[(i32, &str, Option<&str>)]) -> ProcessState {
+    let text = |name: &str, text: &str| GoArgument {
+        name: name.into(),
+        value: GoValue::Text(text.to_owned()),
+    };
+    let goroutine = |(fd, name, record): &(i32, &str, Option<&str>)| {
+        let record = record.map(|record| text("record", record));
+        let calls = vec![GoCall {
+            function: "net.dnsPacketRoundTrip".into(),
+            arguments: std::iter::once(text("host", name)).chain(record).collect(),
+        }];
+        let waits_for = Some(WaitsFor { fd: Fd(*fd), direction: Direction::Read });
+        goroutine(waits_for, &["net.dnsPacketRoundTrip", "net.(*Resolver).exchange"], calls)
+    };
+    let goroutines = questions.iter().map(goroutine).collect();
+    let descriptors = questions.iter().map(|(fd, ..)| socket(*fd, dns(*fd))).collect();
+    let runtime = GoRuntime { total: 2, goroutines, ..GoRuntime::default() };
+    ProcessState { go: Some(runtime), descriptors, ..go() }
+}
+
+fn goroutine(waits_for: Option<WaitsFor>, functions: &[&str], calls: Vec<GoCall>) -> Goroutine {
+    Goroutine {
+        id: 7,
+        status: Status::Waiting,
+        wait_reason: None,
+        tid: None,
+        waits_for,
+        parent: None,
+        created_by: None,
+        system: false,
+        interrupted: None,
+        functions: functions.iter().map(|f| (*f).to_owned()).collect(),
+        cut: false,
+        calls,
+    }
+}
+
+fn dns(fd: i32) -> Inode {
+    Inode(1000 + u64::from(fd.unsigned_abs()))
+}
+
+/// What is found where only these questions are open.
+fn asked(questions: &[(i32, &str, Option<&str>)]) -> Vec<Finding> {
+    let mut look = Look::new();
+    let sockets =
+        || questions.iter().map(|(fd, ..)| Socket { inode: dns(*fd), ..asking() }).collect();
+    look.first(vec![asks(questions)], sockets());
+    look.second(vec![asks(questions)], sockets());
+    look.0.findings()
+}
+
+#[test]
+fn the_question_that_is_left_is_named() {
+    let name = "proxy.example.com.";
+    for (questions, said, dig) in [
+        (
+            &[(6, name, Some("AAAA"))][..],
+            "IPv6 address (the AAAA record) of proxy.example.com, over UDP",
+            "dig @192.0.2.53 proxy.example.com AAAA",
+        ),
+        (
+            &[(6, name, Some("A")), (7, name, Some("AAAA"))],
+            "IPv4 and IPv6 address of proxy.example.com, over UDP",
+            "dig @192.0.2.53 proxy.example.com",
+        ),
+        // What could not be read is not guessed.
+        (
+            &[(6, name, None)],
+            "an address of proxy.example.com, over UDP",
+            "dig @192.0.2.53 proxy.example.com",
+        ),
+        (
+            &[(6, name, None), (7, name, Some("AAAA"))],
+            "an address of proxy.example.com, over UDP",
+            "dig @192.0.2.53 proxy.example.com",
+        ),
+    ] {
+        let found = asked(questions);
+        assert_eq!((found[0].code.as_str(), found.len()), ("dns-silent", 1), "{found:?}");
+        assert_eq!(label(&found[0], "asked"), Some(said));
+        assert_eq!(
+            label(&found[0], "seen").map(|s| s.starts_with("asked 1 s ago, or longer")),
+            Some(true)
+        );
+        assert_eq!(found[0].remedies[0].command.as_deref(), Some(dig));
+    }
+}
+
+/// Two names that are asked for at the same time are two look-ups.
+#[test]
+fn a_question_for_another_name_is_another_look_up() {
+    let questions = [(6, "proxy.example.com.", Some("AAAA")), (7, "sum.example.com.", Some("A"))];
+    let mut look = Look::new();
+    look.first(
+        vec![asks(&questions)],
+        vec![Socket { inode: dns(6), ..asking() }, Socket { inode: dns(7), ..asking() }],
+    );
+    let lookups = &look.0.session.found_lookups;
+    let told = lookups.iter().map(|l| (l.name.as_str(), l.questions[0].qtype.as_str()));
+    assert_eq!(told.collect::<Vec<_>>(), [("proxy.example.com", "AAAA"), ("sum.example.com", "A")]);
+}
+
+/// A handshake of `host` over a connection to `peer`.
+fn handshake(host: &str, peer: &str, others: Vec<Socket>) -> Finding {
+    let text = |text: &str| GoValue::Text(text.to_owned());
+    let dial = GoCall {
+        function: "net/http.(*Transport).dialConn".into(),
+        arguments: vec![GoArgument { name: "address".into(), value: text(host) }],
+    };
+    let functions = ["crypto/tls.(*Conn).clientHandshake", "net/http.(*Transport).dialConn"];
+    let waits_for = Some(WaitsFor { fd: Fd(5), direction: Direction::Read });
+    let runtime = GoRuntime {
+        total: 1,
+        goroutines: vec![goroutine(waits_for, &functions, vec![dial])],
+        ..GoRuntime::default()
+    };
+    let mut look = Look::new();
+    let shakes = ProcessState { go: Some(runtime), ..go() };
+    let peer = Some(peer.parse().unwrap());
+    let sockets = std::iter::once(Socket { peer, ..silent(8000) }).chain(others);
+    look.first(vec![shakes], sockets.collect());
+    let found = look.0.answers();
+    found.iter().find(|f| f.code == "tls-silent").unwrap().clone()
+}
+
+/// The look-up was not seen, so the addresses of the name are not known.
+#[test]
+fn a_silent_handshake_over_ipv6_says_that_there_may_be_an_ipv4_address() {
+    let other = |found: Finding| label(&found, "other").map(str::to_owned);
+    let (name, ipv6) = ("proxy.example.com:443", "[2001:db8::1]:443");
+    let found = handshake(name, ipv6, Vec::new());
+    assert!(
+        found.remedies.iter().any(|r| r.command.as_ref().is_some_and(|c| c.contains("curl -4")))
+    );
+    let said = "IPv4 was not tried, or lost: go keeps the address that connects first";
+    assert_eq!(other(found).as_deref(), Some(said));
+    let used = Socket { inode: DNS, peer: Some("192.0.2.1:443".parse().unwrap()), ..silent(8000) };
+    assert_eq!(other(handshake(name, ipv6, vec![used])), None, "IPv4 has connected as well");
+    assert_eq!(other(handshake("[2001:db8::1]:443", ipv6, Vec::new())), None, "no name, no choice");
+    assert_eq!(other(handshake(name, "192.0.2.1:443", Vec::new())), None);
+}
+
 /// Every question has a socket of its own, and a reading may fall between two of them.
 #[test]
 fn a_question_that_is_just_being_asked_again_is_looked_at_once_more() {

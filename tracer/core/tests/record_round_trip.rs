@@ -138,8 +138,8 @@ fn every_kind() -> Vec<What> {
             addresses: vec!["::1".parse().unwrap()],
         },
         What::DnsError { socket, error: text() },
-        What::GetaddrinfoStart { name: None },
-        What::GetaddrinfoEnd { name: text(), result: text() },
+        What::GetaddrinfoStart { name: None, service: Some(text()) },
+        What::GetaddrinfoEnd { name: text(), service: None, result: text() },
         What::TlsClientHello { socket, sni: Some(text()), size: 517 },
         What::TlsReply { socket, reply: TlsReply::ServerHello },
         What::TlsReply { socket, reply: TlsReply::NotTls(text()) },
@@ -153,7 +153,14 @@ fn every_kind() -> Vec<What> {
         },
         What::GoRequest { goid: u64::MAX, method: text(), url: text() },
         What::GoRequestOn { goid: 1, socket: None, http2: true, tls: false },
-        What::GoResponse { goid: 1, status: None, content_length: Some(u64::MAX) },
+        What::GoResponse {
+            goid: 1,
+            status: None,
+            content_length: Some(u64::MAX),
+            error: Some(text()),
+        },
+        What::GoStepStart { goid: 7, step: GoStep::Lock, module: text() },
+        What::GoStepEnd { goid: 7, step: GoStep::Verify, module: text(), failed: true },
         What::Read { fd, socket, bytes: Some(0), error: None },
         What::LockRequest { fd, path: text(), kind: LockKind::Ofd, mode: LockMode::Shared },
         What::LockEnd { fd, path: text(), result: None, known_by: KnownBy::Sampled },
@@ -226,6 +233,8 @@ fn kind(what: &What) -> u8 {
         What::GoRequest { .. } => 32,
         What::GoRequestOn { .. } => 33,
         What::GoResponse { .. } => 34,
+        What::GoStepStart { .. } => 35,
+        What::GoStepEnd { .. } => 36,
     }
 }
 
@@ -240,7 +249,7 @@ fn every_kind_survives() {
         assert!(!line.contains('\n'));
         assert_eq!(serde_json::from_str::<Record>(&line).unwrap(), record, "{line}");
     }
-    assert_eq!(kinds.len(), 35);
+    assert_eq!(kinds.len(), 37);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use crate::capture::clock::Clock;
 use crate::capture::gosettings;
 use crate::capture::proc::{Proc, SnapshotWants};
 use gmtrace_core::event::{
-    Event, Exec, Exit, GoSettings, ProcessRole, ProcessSample, ProcessState, Sample, Snapshot,
+    Event, Exit, GoSettings, ProcessRole, ProcessSample, ProcessState, Sample, Snapshot,
     SnapshotCause, TcpSample, What,
 };
 use gmtrace_core::units::{Nanos, Pid};
@@ -214,12 +214,12 @@ impl Reader {
             let at = |t, what| Event { t, pid: process.pid, tid: process.pid.into(), what };
             match before {
                 Some(before) if before == program => {}
-                Some(_) => events.push(at(t, What::Exec(exec(process)))),
+                Some(_) => events.push(at(t, What::Exec(process.program()))),
                 None => {
                     let began = Nanos(t.0.saturating_sub(process.age_ns.0));
                     let (ppid, ns_pid) = (process.ppid, process.ns_pid);
                     events.push(at(began, What::ProcessStart { ppid, ns_pid }));
-                    events.push(at(began, What::Exec(exec(process))));
+                    events.push(at(began, What::Exec(process.program())));
                 }
             }
         }
@@ -278,20 +278,6 @@ fn end(exit: Option<Exit>) -> What {
     match exit {
         Some(exit) => What::ProcessExit { exit, cpu_ns: 0 },
         None => What::ProcessGone,
-    }
-}
-
-fn exec(process: &ProcessState) -> Exec {
-    Exec {
-        exe: process.exe.clone().unwrap_or_default(),
-        argv: match process.argv.is_empty() {
-            true => vec![process.comm.clone()],
-            false => process.argv.clone(),
-        },
-        cwd: process.cwd.clone().unwrap_or_default(),
-        role: process.role,
-        // golang.org/x/telemetry/start.go gives its child this word, "for ps(1)".
-        telemetry: process.argv.get(1).is_some_and(|word| word == "** telemetry **"),
     }
 }
 

@@ -307,13 +307,18 @@ impl Running {
         self.take_readings();
     }
 
-    /// A go command that holds a lock, or waits in front of one, may have other settings than those of the tree.
+    /// A go command that holds a lock, or waits in front of one, may have other settings than those of the tree. One of the tree
+    /// whose beginning was lost has not been asked for its own.
     fn read_settings_outside(&mut self, snapshot: &Snapshot) {
-        let strangers =
-            snapshot.processes.iter().filter(|p| !p.in_tree && p.role == ProcessRole::Go);
+        let session = &self.watch.session;
+        let go = snapshot.processes.iter().filter(|p| p.role == ProcessRole::Go);
+        let lost = session.lost_events().next().is_some();
+        let known = |pid| session.process(pid).is_some_and(|p| p.role() == ProcessRole::Go);
+        let strangers: Vec<Pid> =
+            go.filter(|p| !p.in_tree || lost && !known(p.pid)).map(|p| p.pid).collect();
         for stranger in strangers {
-            if self.strangers.insert(stranger.pid) {
-                self.read_settings(stranger.pid, None);
+            if self.strangers.insert(stranger) {
+                self.read_settings(stranger, None);
             }
         }
     }

@@ -31,11 +31,14 @@ enum Tool {
     Beside(Box<Tool>),
 }
 
-/// What sleeps while others are measured; it is ended long before.
-const SLEEPER: [&str; 2] = ["/bin/sleep", "86400"];
 /// What bpftrace prints for each call. It cannot tell the processes below the command from others, and prints those too.
 const BPFTRACE: &str = "tracepoint:syscalls:sys_enter_connect,tracepoint:syscalls:sys_enter_flock \
                         { printf(\"%d %s\\n\", pid, probe); }";
+
+/// What sleeps while others are measured; it is ended long before. bpftrace wants the path of what it starts.
+fn sleeper() -> [OsString; 2] {
+    [find_program("sleep").unwrap_or_else(|| "sleep".into()).into(), "86400".into()]
+}
 
 /// What a tool writes in one run besides what it always writes.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -65,6 +68,12 @@ impl Column {
             installed.into_iter().filter(|(program, ..)| find_program(program).is_some());
         columns.extend(installed.map(|(_, name, tool)| Self { name, tool }));
         columns
+    }
+
+    /// For work that takes long, nearly all of it waiting.
+    pub(super) fn few(gmtrace: PathBuf) -> Vec<Self> {
+        let few = ["bare", "gmtrace", "gmtrace by eBPF", "strace"];
+        Self::all(gmtrace).into_iter().filter(|column| few.contains(&column.name)).collect()
     }
 
     /// For a rate of events: who keeps up with it, and loses none.
@@ -106,7 +115,7 @@ impl Column {
     /// What runs beside the work, if anything does.
     pub(super) fn companion(&self, file: &Path) -> Option<Vec<OsString>> {
         let Tool::Beside(tool) = &self.tool else { return None };
-        Some(tool.command(&SLEEPER.map(OsString::from), file, Record::Nothing))
+        Some(tool.command(&sleeper(), file, Record::Nothing))
     }
 
     /// The words to type for `work`. strace always writes to `file`; gmtrace writes its recording

@@ -10,10 +10,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::prctl::set_child_subreaper;
+use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::signal::{Signal, kill};
+use nix::sys::time::TimeValLike;
 use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
-use wait4::Wait4;
 
 use crate::workspace::progress;
 
@@ -60,6 +61,13 @@ pub(super) fn row(
     Ok(RowResult::new(row.name(), measured, options.seed))
 }
 
+/// CPU time of all children that have been waited for, and of those that they have waited for (getrusage(2)).
+fn cpu_of_children() -> Result<Duration> {
+    let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
+    let used = usage.user_time() + usage.system_time();
+    Ok(Duration::from_micros(u64::try_from(used.num_microseconds())?))
+}
+
 struct Bench<'a> {
     prepared: &'a Prepared,
     environment: &'a Environment,
@@ -71,17 +79,20 @@ impl Bench<'_> {
         let mut command = self.ready(column, self.events())?;
         let companion = column.companion(&self.recording()).map(|words| self.start_beside(&words));
         let companion = companion.transpose()?;
+        let before = cpu_of_children()?;
         let started = Instant::now();
-        let ended = start(&mut command)?.wait4()?;
+        let ended = start(&mut command)?.wait()?;
         let took = started.elapsed();
         companion.map_or(Ok(()), Companion::end)?;
+        // The command is no child of gmtrace's front, and what gmtrace tidies up it does when the front has ended.
         self.reap_orphans()?;
+        let cpu = cpu_of_children()?.saturating_sub(before);
         let events = column.events(&self.recording(), self.events());
         Ok(Run {
             seconds: took.as_secs_f64(),
-            cpu: (ended.rusage.utime + ended.rusage.stime).as_secs_f64(),
-            status: ended.status,
-            said: self.said(ended.status),
+            cpu: cpu.as_secs_f64(),
+            status: ended,
+            said: self.said(ended),
             cache_files: count_files(&self.environment.module_cache())?,
             events: events.map_err(|error| format!("{error:#}")),
         })

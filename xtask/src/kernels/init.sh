@@ -10,9 +10,9 @@ for module in virtio_pci 9pnet_virtio 9p overlay; do $b modprobe "$module"; done
 $b mount -t 9p -o trans=virtio,version=9p2000.L,ro,cache=loose,msize=512000 host /lower || $b poweroff -f
 $b mount -t tmpfs layer /layer
 $b mkdir /layer/upper /layer/work
-$b mount -t overlay -o lowerdir=/lower,upperdir=/layer/upper,workdir=/layer/work root /root
-for folder in proc sys dev; do $b mount --move "/$folder" "/root/$folder"; done
-cd /root
+$b mount -t overlay -o lowerdir=/lower,upperdir=/layer/upper,workdir=/layer/work files /new
+for folder in proc sys dev; do $b mount --move "/$folder" "/new/$folder"; done
+cd /new
 for folder in tmp run dev/shm; do $b mkdir -p "$folder"; $b mount -t tmpfs -o mode=1777 memory "$folder"; done
 $b mkdir -p dev/pts "lib/modules/$($b uname -r)"
 $b mount -t devpts pts dev/pts

@@ -101,14 +101,7 @@ pub(super) const ROWS: &[Row] = &[
 ];
 
 /// Why a row that is missing has no scenario.
-pub(super) fn why_missing(row: &str) -> &'static str {
-    match row {
-        "S16" => "no scenario yet: what is lost has to be what the answer needs",
-        "H8" => "no scenario yet: the server of the tests makes 200 MB too slowly",
-        "H9" => "no scenario yet: it wants a repository that is large enough",
-        _ => "no scenario yet",
-    }
-}
+pub(super) const WHY_MISSING: &str = "no scenario yet";
 
 /// The rows that no test belongs to.
 pub(super) fn missing(tests: &[Test]) -> Vec<&'static Row> {

@@ -32,7 +32,7 @@ pub(super) fn text(results: &Results, colours: bool) -> String {
     }
     for row in &results.missing {
         let _infallible =
-            writeln!(text, "{:<3} {}: missing, {}", row.id, row.title, rows::why_missing(row.id));
+            writeln!(text, "{:<3} {}: missing, {}", row.id, row.title, rows::WHY_MISSING);
     }
     format!("{text}\n{}\n{}\n", results.summary(), results.promptness())
 }
@@ -121,7 +121,7 @@ fn in_a_word(results: &Results, row: &str, way: Way, notes: &mut Vec<String>) ->
     }
     let why = match trials.first().map(|trial| trial.outcome()) {
         Some(Outcome::NotApplicable(why) | Outcome::Skipped(why)) => why,
-        _ => rows::why_missing(row).to_owned(),
+        _ => rows::WHY_MISSING.to_owned(),
     };
     format!("– [{}]", note(notes, why))
 }

@@ -103,7 +103,7 @@ impl Names {
             "file" | "program" | "directory" => self.path(text),
             "host" => self.host(text),
             "server" | "address" => self.host_and_port(text),
-            // `tcp`, `https`, `GET`, `go1.26.8`.
+            // `tcp`, `https`, `GET`, `AAAA`, `go1.26.8`.
             _ => self.text(text),
         }
     }

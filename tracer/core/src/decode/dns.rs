@@ -138,6 +138,12 @@ fn name(name: &Name) -> String {
     }
 }
 
+/// The name of a record type: `A`, `AAAA`; `TYPE64999` where the number has none.
+#[must_use]
+pub fn record_type(number: u16) -> String {
+    qtype(RecordType::from(number))
+}
+
 fn qtype(qtype: RecordType) -> String {
     match qtype {
         RecordType::Unknown(number) => format!("TYPE{number}"),

@@ -79,7 +79,10 @@ fn behind_lock(scene: &Scene<'_>, finding: &Finding, who: &str) -> String {
         (_, Some(name)) => {
             format!("{who} is waiting for a lock; {holder} holds it, stuck on {name}.")
         }
-        (_, None) => format!("{who} is waiting for a lock; {holder} holds it, and waits itself."),
+        (_, None) => match finding.summary.split_once(" is in the way: ") {
+            Some((_, why)) => format!("{who} is waiting for a lock that {holder} holds: {why}"),
+            None => format!("{who} is waiting for a lock; {holder} holds it, and waits itself."),
+        },
     }
 }
 

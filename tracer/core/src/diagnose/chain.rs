@@ -130,7 +130,7 @@ fn behind_lock(scene: &Scene<'_>, finding: &Finding, holder: &Holder, root: Find
         (Some(host), _) => format!("{who} is in the way, stuck on {host}."),
         (_, "lock-cycle") => root.summary.clone(),
         (None, "lock-held") => format!("{who} is in the way, itself waiting for a lock."),
-        (None, _) => format!("{who} is in the way, itself waiting."),
+        (None, _) => format!("{who} is in the way: {}", root.summary),
     };
     joined.symptom.clone_from(&finding.symptom);
     joined.confidence = weaker(finding.confidence, joined.confidence);
@@ -169,7 +169,13 @@ fn remedies(scene: &Scene<'_>, finding: &Finding, joined: &Finding) -> Vec<Remed
     pids.dedup();
     match joined.code.as_str() {
         "lock-cycle" => super::lock_cycle::remedies(&pids),
-        _ => super::lock_held::remedies(scene, finding, &pids, Some(joined)),
+        _ => {
+            let mut remedies = super::lock_held::remedies(scene, finding, &pids, Some(joined));
+            // Where no server is to blame, what the holder waits for is to be mended, or whoever gets the lock waits for it again.
+            let own = joined.remedies.iter().filter(|remedy| remedy.safe && joined.peer.is_none());
+            remedies.extend(own.take(1).cloned());
+            remedies
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! # child-waiting: a child is blocked in a way no other code names
 //!
 //! go waits for a program it started, and that program sits in a system call that no rule explains: it waits for something of its
-//! own.
+//! own. A Go program that has a goroutine in time.Sleep is given half a minute: a test that sleeps works.
 //!
 //! **Seen by** a living program below a go command without children of its own, asleep in a system call.
 //!
@@ -12,14 +12,33 @@
 use super::draft::Draft;
 use super::scene::Scene;
 use super::sits;
-use crate::event::{ProcessRole, ProcessState};
+use crate::event::{Goroutine, ProcessRole, ProcessState};
 use crate::report::{Confidence, Finding};
+use crate::session::OLD_WAIT;
 
 pub(super) fn examine(scene: &Scene<'_>) -> Vec<Finding> {
     if !scene.is_stall() {
         return Vec::new();
     }
-    scene.living().filter(|p| waits(scene, p)).filter_map(|p| told(scene, p)).collect()
+    let waiting = scene.living().filter(|p| waits(scene, p) && !sleeps_for_now(scene, p));
+    waiting.filter_map(|p| told(scene, p)).collect()
+}
+
+/// Whether a child has set itself a timer, and not much time has passed since.
+pub(super) fn sets_a_timer(scene: &Scene<'_>) -> bool {
+    scene.living().any(|p| waits(scene, p) && sleeps_for_now(scene, p))
+}
+
+fn sleeps_for_now(scene: &Scene<'_>, process: &ProcessState) -> bool {
+    let above = scene.session.parent(process.pid);
+    let moved = above.map(|pid| scene.session.movement.last_moved(pid));
+    sleeper(process).is_some() && moved.is_some_and(|t| scene.now.since(t) < OLD_WAIT)
+}
+
+/// The goroutine that sleeps until its time has come (runtime.waitReasonSleep).
+fn sleeper(process: &ProcessState) -> Option<&Goroutine> {
+    let go = process.go.as_ref()?;
+    go.goroutines.iter().find(|g| !g.system && g.wait_reason.as_deref() == Some("sleep"))
 }
 
 /// A leaf below a go command that is none itself, and sleeps.
@@ -44,7 +63,10 @@ fn told(scene: &Scene<'_>, process: &ProcessState) -> Option<Finding> {
     if scene.is_young(pid, since) {
         return None;
     }
-    let words = sits.words(scene, process);
+    let words = match sleeper(process) {
+        Some(_) => "sleeps for a set time".to_owned(),
+        None => sits.words(scene, process),
+    };
     let summary = format!("go waits for {}, which {words}.", scene.command(pid));
     Some(
         Draft::new(scene, "child-waiting", pid, since, summary)

@@ -83,9 +83,22 @@ pub(super) fn is_over_tcp(scene: &Scene<'_>, lookup: &Lookup) -> bool {
 
 /// `IPv4 and IPv6 address of proxy.example.com, over UDP`.
 fn asked(scene: &Scene<'_>, lookup: &Lookup) -> String {
+    if lookup.name.is_empty() {
+        return "a name that was asked for before gmtrace looked".to_owned();
+    }
+    let how = match is_over_tcp(scene, lookup) {
+        true => "over TCP, for the answer over UDP was cut short",
+        false => "over UDP",
+    };
+    format!("{} of {}, {how}", what(lookup), lookup.name)
+}
+
+/// `IPv4 and IPv6 address`.
+fn what(lookup: &Lookup) -> String {
     let mut kinds: Vec<&str> = Vec::new();
     for question in lookup.unanswered_or_all() {
         let kind = match question.qtype.as_str() {
+            "" => return "an address".to_owned(),
             "A" => "IPv4",
             "AAAA" => "IPv6",
             other => other,
@@ -94,15 +107,25 @@ fn asked(scene: &Scene<'_>, lookup: &Lookup) -> String {
             kinds.push(kind);
         }
     }
-    if lookup.name.is_empty() {
-        return "a name that was asked for before gmtrace looked".to_owned();
-    }
     kinds.sort_unstable();
-    let how = match is_over_tcp(scene, lookup) {
-        true => "over TCP, for the answer over UDP was cut short",
-        false => "over UDP",
+    let kinds = text::list(&kinds);
+    match missing_record(lookup) {
+        Some(record) => format!("{kinds} address (the {record} record)"),
+        None => format!("{kinds} address"),
+    }
+}
+
+/// The type that is not answered where the other one is: Go and libc ask for both addresses, and wait for both. A question that was
+/// answered has no socket any more, so of a look-up that was found only the open ones are there.
+pub(super) fn missing_record(lookup: &Lookup) -> Option<&str> {
+    let missing = lookup.unanswered();
+    let answered = lookup.newest().iter().any(|q| q.answer.is_some());
+    let known = match missing.as_slice() {
+        [_only] => answered || lookup.found,
+        _ => answered,
     };
-    format!("{} address of {}, {how}", text::list(&kinds), lookup.name)
+    let record = missing.first()?.qtype.as_str();
+    Some(record).filter(|record| known && !record.is_empty())
 }
 
 /// `192.0.2.53 port 53, the only one in /etc/resolv.conf`.
@@ -120,7 +143,7 @@ fn server_line(scene: &Scene<'_>, lookup: &Lookup, server: SocketAddr) -> String
 }
 
 /// When the questions in `questions` were sent: `asked 5.2 s and 0.2 s ago`.
-pub(super) fn times(scene: &Scene<'_>, questions: &[&Question]) -> String {
+pub(super) fn times(scene: &Scene<'_>, lookup: &Lookup, questions: &[&Question]) -> String {
     let mut times: Vec<Nanos> = Vec::new();
     for t in questions.iter().map(|q| q.t) {
         // A and AAAA go out together.
@@ -128,7 +151,7 @@ pub(super) fn times(scene: &Scene<'_>, questions: &[&Question]) -> String {
             times.push(t);
         }
     }
-    if questions.iter().all(|q| q.qtype.is_empty()) {
+    if lookup.found {
         let first = times.iter().min().copied().unwrap_or(scene.now);
         return match scene.now.since(first) {
             Nanos(0) => "asked, and not answered yet".to_owned(),

@@ -10,7 +10,7 @@
 //!
 //! **What to do** Ask the server by hand (`dig @SERVER NAME`). If it is silent, change `/etc/resolv.conf` (docker: `--dns ADDRESS`).
 
-use super::dns::{confidence, draft, is_over_tcp, limit, lookups, times};
+use super::dns::{confidence, draft, is_over_tcp, limit, lookups, missing_record, times};
 use super::dns_said;
 use super::scene::Scene;
 use crate::report::Finding;
@@ -45,7 +45,7 @@ fn silent(scene: &Scene<'_>, lookup: &Lookup) -> Option<Finding> {
     let mut made = draft(scene, "dns-silent", lookup, server, summary)
         .confidence(confidence(scene, lookup))
         .seen(
-            format!("{}; no reply, no \"unreachable\"", times(scene, &open)),
+            format!("{}; no reply, no \"unreachable\"", times(scene, lookup, &open)),
             first,
             "dns-question",
         );
@@ -63,11 +63,13 @@ fn silent(scene: &Scene<'_>, lookup: &Lookup) -> Option<Finding> {
         None => "a firewall or VPN drops port 53",
     };
     let dig = if by_tcp { "dig +tcp" } else { "dig" };
+    // Of itself dig asks for the other one, which is answered.
+    let record = missing_record(lookup).map(|record| format!(" {record}")).unwrap_or_default();
     let made = made
         .or_else(other)
         .remedy(
             "ask it by hand:",
-            Some(format!("{dig} @{ip} {}", super::paste::word(some_name(lookup)))),
+            Some(format!("{dig} @{ip} {}{record}", super::paste::word(some_name(lookup)))),
         )
         .remedy("no reply: change resolv.conf (docker: --dns ADDRESS)", None);
     Some(made.done())
@@ -78,12 +80,9 @@ fn some_name(lookup: &Lookup) -> &str {
     if lookup.name.is_empty() { "example.com" } else { &lookup.name }
 }
 
-/// Go and libc wait for both addresses: one that is answered does not help.
+/// `the AAAA record of proxy.example.com`, where only that is missing.
 fn partly(lookup: &Lookup) -> Option<String> {
-    let answered = lookup.newest().iter().any(|q| q.answer.is_some());
-    let missing = lookup.unanswered();
-    let qtype = &missing.first()?.qtype;
-    answered.then(|| format!("the {qtype} record of {}", lookup.name))
+    Some(format!("the {} record of {}", missing_record(lookup)?, lookup.name))
 }
 
 /// Many search domains make one look-up into many.

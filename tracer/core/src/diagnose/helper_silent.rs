@@ -52,7 +52,7 @@ fn kind(scene: &Scene<'_>, process: &ProcessState) -> Option<Kind> {
     let asker = scene.session.state_of(asker(scene, process)?)?;
     match asker.role {
         ProcessRole::Go => named_in_settings(scene, process, asker.pid),
-        ProcessRole::Git if is_of_git(scene, process, asker) => Some(of_git(process)),
+        ProcessRole::Git if is_of_git(scene, process, asker) => Some(of_git(process, asker)),
         _ => None,
     }
 }
@@ -115,10 +115,12 @@ fn is_of_git(scene: &Scene<'_>, process: &ProcessState, asker: &ProcessState) ->
 }
 
 /// A credential helper is told what to do (gitcredentials(7)); what asks a person is given the question (GIT_ASKPASS in git(1)), which is
-/// not kept.
-fn of_git(process: &ProcessState) -> Kind {
-    match process.argv.get(1) {
-        None if process.role != ProcessRole::Git => Kind::AskPass,
+/// not kept, and git starts it without a shell. What a helper of one line runs (`!f() { ...; }; f`) has a shell above it.
+fn of_git(process: &ProcessState, asker: &ProcessState) -> Kind {
+    let is_alone = process.argv.len() < 2 && process.ppid == asker.pid;
+    match process.role {
+        ProcessRole::Git => Kind::Credential,
+        _ if is_alone => Kind::AskPass,
         _ => Kind::Credential,
     }
 }
@@ -163,15 +165,21 @@ fn silent(scene: &Scene<'_>, process: &ProcessState, kind: Kind) -> Option<Findi
         Kind::Auth => Some(format!("GOAUTH=off {}", scene.paste(top))),
         Kind::Cache => Some(format!("GOCACHEPROG= {}", scene.paste(top))),
     };
-    Some(
-        made.limit("none: a helper is waited for without end")
-            .or_else("it asks somebody in a window of its own")
-            .remedy("do without it:", without)
-            .done(),
-    )
+    let made = made
+        .limit("none: a helper is waited for without end")
+        .or_else("it asks somebody in a window of its own");
+    Some(match without {
+        Some(command) => made.remedy("do without it:", Some(command)).done(),
+        None => made.remedy("see what it waits for:", Some(format!("gmtrace -p {pid}"))).done(),
+    })
 }
 
+/// `git credential-store` does one thing, git all sorts.
 fn name(process: &ProcessState) -> String {
+    if process.role == ProcessRole::Git {
+        let does = process.argv.get(1).filter(|word| word.starts_with("credential"));
+        return does.map_or_else(|| process.comm.clone(), |word| format!("git {word}"));
+    }
     let exe = process.exe.as_deref().map(|exe| exe.rsplit('/').next().unwrap_or(exe));
     match exe {
         // The kernel cut what it calls the process; of a script the file is that of its shell.

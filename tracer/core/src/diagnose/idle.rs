@@ -2,9 +2,9 @@
 
 use super::network::Group;
 use super::scene::Scene;
-use crate::event::ProcessRole;
+use crate::event::{DescriptorTarget, Goroutine, ProcessRole, ProcessState};
 use crate::report::{Confidence, Finding};
-use crate::session::Connection;
+use crate::session::{Connection, Session};
 
 /// How sure it is that a quiet connection is what its process waits for: likely where nothing else can be.
 pub(super) fn confidence(scene: &Scene<'_>, group: &Group<'_>) -> Confidence {
@@ -24,6 +24,30 @@ pub(super) fn confidence(scene: &Scene<'_>, group: &Group<'_>) -> Confidence {
     } else {
         Confidence::Possible
     }
+}
+
+/// Whether a finding says no more of a program than that it waits, and it may be a server, which waits for whoever calls: it listens,
+/// or could not be read. A server below go (`go run`, a test) is what a go command waits for.
+pub fn serves(session: &Session, finding: &Finding) -> bool {
+    let guess = finding.code == "unknown" || finding.confidence == Confidence::Possible;
+    let server = || session.state_of(finding.blocked.pid).is_none_or(|p| listens(session, p));
+    guess && session.go_commands().is_empty() && server()
+}
+
+/// Whether a process has a socket that others call, and waits for them there, as far as its goroutines tell.
+fn listens(session: &Session, process: &ProcessState) -> bool {
+    let called = |inode| {
+        let unix = session.snapshot.iter().flat_map(|(_, s)| &s.unix);
+        let mut unix = unix.filter(|u| u.inode == inode && u.listening && u.pending.is_empty());
+        session.socket(inode).is_some_and(|s| s.state == "LISTEN") || unix.next().is_some()
+    };
+    let mut sockets = process.descriptors.iter().filter_map(|d| match d.target {
+        DescriptorTarget::Socket(inode) => Some(inode),
+        _ => None,
+    });
+    let accepts = |g: &Goroutine| g.is_in("internal/poll.(*FD).Accept");
+    let go = process.go.as_ref().filter(|go| go.unreadable.is_none());
+    sockets.any(called) && go.is_none_or(|go| go.goroutines.iter().any(accepts))
 }
 
 /// Whether a finding is about such a connection, and it is no more than possible.

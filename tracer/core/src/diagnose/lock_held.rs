@@ -31,16 +31,16 @@ pub(super) fn examine(scene: &Scene<'_>) -> Vec<Finding> {
     waits(scene).into_iter().filter_map(|wait| held(scene, wait)).collect()
 }
 
-/// Requests that are really still waited for: the thread sits in the call, where that can be read.
+/// Requests that are really still waited for: the thread sleeps, and in that call, where it can be read. One that is on its way
+/// into the call or out of it waits for a CPU, or for its tracer, and for no lock.
 pub(super) fn waits<'a>(scene: &Scene<'a>) -> Vec<&'a LockWait> {
     let sits = |l: &LockWait| {
         let Some(process) = scene.session.state_of(l.pid) else { return true };
-        let thread = process.threads.iter().find(|t| t.tid == l.tid);
-        match thread.map(|t| &t.syscall) {
-            Some(Some(call)) => matches!(call.name.as_str(), "flock" | "fcntl"),
-            Some(None) => true,
-            None => process.threads.is_empty(),
-        }
+        let Some(thread) = process.threads.iter().find(|t| t.tid == l.tid) else {
+            return process.threads.is_empty();
+        };
+        let calls = thread.syscall.as_ref().is_none_or(|c| matches!(&*c.name, "flock" | "fcntl"));
+        thread.sleeps() && calls
     };
     let asked = scene.session.locks.iter().filter(|l| l.ended.is_none() && sits(l));
     asked.chain(&scene.session.found_locks).collect()

@@ -25,6 +25,7 @@ mod tests;
 pub mod unpacking;
 mod zip_in_flight;
 
+pub use idle::serves;
 pub use scene::{Moment, Scene};
 
 use crate::report::{Confidence, Finding, FindingState};

@@ -15,7 +15,7 @@ use super::said;
 use super::scene::Scene;
 use super::target::Target;
 use crate::report::{Confidence, Finding, Role};
-use crate::session::Connection;
+use crate::session::{Connection, RoundTrip};
 use crate::settings::ProxyKind;
 use crate::text;
 use crate::units::{Nanos, Pid};
@@ -48,6 +48,7 @@ pub(super) fn examine(scene: &Scene<'_>) -> Vec<Finding> {
             let sure = if page.is_some() { Confidence::Certain } else { sure };
             let url = page
                 .and_then(url_of)
+                .or_else(|| answered_last(scene, pid, t, line))
                 .or_else(|| said::url_in(line))
                 .or_else(|| only_proxy(scene, pid));
             Some(told(scene, pid, t, url, Some(line), page, sure))
@@ -78,6 +79,19 @@ pub(super) fn html_page<'a>(scene: &Scene<'a>) -> Option<&'a Connection> {
 
 fn url_of(connection: &Connection) -> Option<Url> {
     Url::parse(&connection.request.as_ref()?.url).ok()
+}
+
+/// What was answered last, and well, before go complained: a request that a probe saw, for the module that go speaks of.
+fn answered_last(scene: &Scene<'_>, pid: Pid, t: Nanos, line: &str) -> Option<Url> {
+    let entries = scene.session.proxies_for(pid);
+    let spoken_of = said::module_in(line);
+    let is_asked = |trip: &&RoundTrip| {
+        let asked = trip.module(&entries).map(|(module, _)| module);
+        asked.is_some() && (spoken_of.is_none() || asked == spoken_of)
+    };
+    let own = scene.session.round_trips.iter().rev().filter(|trip| trip.pid == pid);
+    let mut answered = own.filter(|trip| trip.status == Some(200) && trip.ended <= Some(t));
+    Url::parse(&answered.find(is_asked)?.url).ok()
 }
 
 /// Where go names no server, there may be only one it can be.

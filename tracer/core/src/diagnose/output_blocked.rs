@@ -12,7 +12,7 @@
 use super::draft::Draft;
 use super::far;
 use super::scene::Scene;
-use crate::event::{Access, Descriptor, DescriptorTarget, ProcessRole, ProcessState, WaitsIn};
+use crate::event::{Access, Descriptor, DescriptorTarget, ProcessState, WaitsIn};
 use crate::golang::Direction;
 use crate::report::{Confidence, Finding};
 use crate::units::{Pid, Tid};
@@ -72,11 +72,13 @@ fn told(scene: &Scene<'_>, process: &ProcessState, write: &Write<'_>) -> Option<
         return None;
     }
     let readers: Vec<Pid> = far::of(scene, process, d).iter().map(|far| far.pid).collect();
+    let is_above = |reader: &&Pid| scene.session.is_below(pid, **reader);
     // go reads what its children print: where it does not, that is not the child's matter.
-    let reader = readers.iter().find(|reader| !scene.session.is_below(pid, **reader));
-    if reader.is_none() && !readers.is_empty() && process.role != ProcessRole::Go {
+    if readers.iter().filter(is_above).any(|reader| scene.is_go(*reader)) {
         return None;
     }
+    // A make or a shell above has the read end and may never read it; who was given it to read is the better guess.
+    let reader = readers.iter().find(|reader| !is_above(reader)).or(readers.first());
     let writer = scene.name(pid);
     let (summary, what) = match (&d.target, reader) {
         (DescriptorTarget::Tty(name), _) => (

@@ -200,11 +200,13 @@ impl<'a> Scene<'a> {
         false
     }
 
-    /// Since when nothing is known to have moved in `pid`: for one outside of the tree, since the snapshot.
+    /// Since when nothing is known to have moved in `pid`: for one outside of the tree, since the first snapshot that shows it so.
     pub fn still_since(&self, pid: Pid) -> Nanos {
-        match self.session.movement.last_moved(pid) {
-            Nanos(0) => self.session.moved_above(pid).unwrap_or(self.now),
-            moved => moved,
+        let movement = &self.session.movement;
+        match (movement.last_moved(pid), movement.outside_since(pid)) {
+            (Nanos(0), Some(since)) => since,
+            (Nanos(0), None) => self.session.moved_above(pid).unwrap_or(self.now),
+            (moved, _) => moved,
         }
     }
 

@@ -5,7 +5,8 @@
 //!
 //! **Seen by** state `T` in `/proc/PID/stat`, and the signal that did it where it was seen.
 //!
-//! **What to do** `fg` in its shell, or `kill -CONT PID`.
+//! **What to do** `fg` in its shell, or `kill -CONT PID`. What was stopped for reading the terminal asks something there: without `fg` it
+//! stops again.
 
 use super::draft::Draft;
 use super::scene::Scene;
@@ -31,12 +32,18 @@ pub(super) fn examine(scene: &Scene<'_>) -> Vec<Finding> {
                 None => "",
             };
             let summary = format!("{} is stopped{why}.", scene.command(p.pid));
-            let by = signal.map(|s| format!(", by {s}")).unwrap_or_default();
-            Draft::new(scene, "stopped", p.pid, since, summary)
+            let by = signal.as_ref().map(|s| format!(", by {s}")).unwrap_or_default();
+            let made = Draft::new(scene, "stopped", p.pid, since, summary)
                 .seen(format!("the process is stopped{by}"), since, "snapshot")
-                .limit("none: it runs when it is told to")
-                .remedy("fg in its shell, or", Some(format!("kill -CONT {}", p.pid)))
-                .done()
+                .limit("none: it runs when it is told to");
+            let go_on = Some(format!("kill -CONT {}", p.pid));
+            match signal.as_deref() {
+                Some("SIGTTIN") => made
+                    .remedy("fg in its shell, and type what it asks for", None)
+                    .remedy("(until it reads the terminal again, this helps too:)", go_on)
+                    .done(),
+                _ => made.remedy("fg in its shell, or", go_on).done(),
+            }
         })
         .collect()
 }

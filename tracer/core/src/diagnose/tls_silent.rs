@@ -11,7 +11,7 @@
 //! **What to do** Try once without the large key share: `GODEBUG=tlsmlkem=0`. If that helps, a middlebox or the path's MTU is to
 //! blame. If not, the server itself is silent: use another GOPROXY.
 
-use super::network::{confidence, draft, groups, nothing_back, with_remedies};
+use super::network::{Group, confidence, draft, groups, nothing_back, with_remedies};
 use super::scene::Scene;
 use crate::report::{Confidence, Finding};
 use crate::session::Phase;
@@ -73,21 +73,38 @@ pub(super) fn examine(scene: &Scene<'_>) -> Vec<Finding> {
 }
 
 /// That TLS began is known where its first message was seen; else the port says so.
-fn sure(scene: &Scene<'_>, group: &super::network::Group<'_>) -> Confidence {
+fn sure(scene: &Scene<'_>, group: &Group<'_>) -> Confidence {
     let known = confidence(scene, group.oldest);
     let seen = group.oldest.hello.is_some() || group.oldest.awaited().is_some();
     if seen { known } else { known.min(Confidence::Likely) }
 }
 
 /// Go takes the first address that connects: IPv6 may be silent in TLS where IPv4 would answer.
-fn family_hint(scene: &Scene<'_>, group: &super::network::Group<'_>) -> Option<String> {
+fn family_hint(scene: &Scene<'_>, group: &Group<'_>) -> Option<String> {
     if !group.target.ip.is_ipv6() {
         return None;
     }
     let peer = group.target.peer(scene, group.oldest);
-    let v4 = peer.other_addresses.iter().find(|o| !o.address.contains(':'))?;
-    Some(match v4.outcome.as_str() {
-        "not tried" => format!("IPv4 address {} was not tried", v4.address),
-        outcome => format!("IPv4 address {}: {outcome}", v4.address),
-    })
+    match peer.other_addresses.iter().find(|o| !o.address.contains(':')) {
+        Some(v4) if v4.outcome == "not tried" => {
+            Some(format!("IPv4 address {} was not tried", v4.address))
+        }
+        Some(v4) => Some(format!("IPv4 address {}: {}", v4.address, v4.outcome)),
+        None => unseen_family(scene, group),
+    }
+}
+
+/// Where the look-up was not seen, the other addresses of a name are not known, but that none of them has a connection is. Go dials
+/// both families, the second a little later, and closes whichever connects last (net/dial.go, dialParallel).
+fn unseen_family(scene: &Scene<'_>, group: &Group<'_>) -> Option<String> {
+    let (session, pid) = (scene.session, group.oldest.pid);
+    let answered = !session.names_of(group.target.ip).is_empty();
+    let mut open = session.connections.iter().chain(&session.found_connections);
+    let by_ipv4 = open.any(|c| {
+        let here = c.pid == pid && c.closed.is_none() && c.peer.port() == group.target.port;
+        here && c.peer.is_ipv4()
+    });
+    let of_go = scene.is_go(pid) || group.oldest.awaited().is_some();
+    (of_go && group.target.host.is_some() && !answered && !by_ipv4)
+        .then(|| "IPv4 was not tried, or lost: go keeps the address that connects first".to_owned())
 }

@@ -11,11 +11,8 @@ use super::draft::Draft;
 use super::scene::Scene;
 use super::weaker;
 use crate::event::Mode;
-use crate::report::{Confidence, Finding, FindingState};
+use crate::report::{Confidence, Fact, Finding, FindingState};
 use crate::text;
-
-/// The timeline's own limit (session): the rules look at what is open, which is never dropped.
-const OLD_ROWS: &str = "rows: ";
 
 pub(super) fn examine(scene: &Scene<'_>) -> Vec<Finding> {
     let lost = lost(scene);
@@ -40,11 +37,7 @@ pub(super) fn examine(scene: &Scene<'_>) -> Vec<Finding> {
 }
 
 fn lost<'a>(scene: &Scene<'a>) -> Vec<(&'a str, u64)> {
-    let losses = scene.session.losses.iter();
-    losses
-        .filter(|(c, n)| **n > 0 && !c.starts_with(OLD_ROWS))
-        .map(|(c, n)| (c.as_str(), *n))
-        .collect()
+    scene.session.lost_events().collect()
 }
 
 /// A launch that is watched through `/proc` alone sees no events at all: that matters as soon as something has gone wrong.
@@ -60,14 +53,18 @@ fn unseen<'a>(scene: &Scene<'a>) -> &'a [String] {
 
 /// Where events were lost, what rests on events alone is not certain; what a snapshot or the command itself says stays so.
 pub(super) fn weaken(scene: &Scene<'_>, found: &mut [Finding]) {
-    if lost(scene).is_empty() {
+    let count: u64 = lost(scene).iter().map(|(_, n)| n).sum();
+    if count == 0 {
         return;
     }
+    let events = text::count(count, "event", "events");
     for finding in found.iter_mut().filter(|f| f.code != "trace-incomplete") {
         let firm =
             finding.evidence.iter().any(|e| matches!(e.source.as_str(), "stderr" | "snapshot"));
         if !firm {
             finding.confidence = weaker(finding.confidence, Confidence::Likely);
+            let lines = vec![format!("{events} of this run, which could tell more")];
+            finding.facts.push(Fact { label: "lost".to_owned(), lines });
         }
     }
 }

@@ -16,6 +16,9 @@ use std::collections::BTreeMap;
 
 pub(super) fn examine(scene: &Scene<'_>) -> Vec<Finding> {
     let pid = scene.session.root();
+    if scene.is_stall() && super::child_waiting::sets_a_timer(scene) {
+        return Vec::new();
+    }
     if scene.is_stall() {
         let oldest = scene
             .session

@@ -86,8 +86,8 @@ pub struct GoCall {
 /// An argument.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct GoArgument {
-    /// `module`, `version`, `url`, `proxy`, `method`, `path`, `file`, `host`, `server`, `network`, `address`, `scheme`, `repository`,
-    /// `toolchain`, `program`, `argv`, `directory`, `pid`, `fd`, `how`, `connection`.
+    /// `module`, `version`, `url`, `proxy`, `method`, `path`, `file`, `host`, `record`, `server`, `network`, `address`, `scheme`,
+    /// `repository`, `toolchain`, `program`, `argv`, `directory`, `pid`, `fd`, `how`, `connection`.
     pub name: String,
     /// Its value.
     pub value: GoValue,

@@ -256,11 +256,17 @@ pub enum What {
         /// What it looks up. Empty where there is none, or it could not be read yet: then its end has it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         name: Option<String>,
+        /// The service, a name or the number of a port; none where there is none, or it could not be read yet.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        service: Option<String>,
     },
     /// libc's getaddrinfo has returned.
     GetaddrinfoEnd {
         /// What it looked up.
         name: String,
+        /// The service, a name or the number of a port.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        service: Option<String>,
         /// `ok`, or the error's name (`EAI_AGAIN`, getaddrinfo(3)).
         result: String,
     },
@@ -335,6 +341,30 @@ pub enum What {
         /// Content-Length, where there is one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         content_length: Option<u64>,
+        /// Of one that failed, where it could be read: the error's type in Go, the operation or the words that it begins with, and the
+        /// type of its cause, as `net.OpError remote error: tls.alert`. Redacted.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        error: Option<String>,
+    },
+    /// A goroutine of a go command begins a step for a module. Seen by a probe on cmd/go.
+    GoStepStart {
+        /// The goroutine.
+        goid: u64,
+        /// What it does.
+        step: GoStep,
+        /// `path@version`.
+        module: String,
+    },
+    /// The step of a goroutine is over.
+    GoStepEnd {
+        /// The goroutine.
+        goid: u64,
+        /// What it did.
+        step: GoStep,
+        /// `path@version`.
+        module: String,
+        /// Whether that failed.
+        failed: bool,
     },
     /// A read(2) on a socket, seen with `--exact-reads`, in a window, or by an event backend.
     Read {

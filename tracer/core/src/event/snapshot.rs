@@ -110,6 +110,21 @@ pub struct ProcessState {
     pub go: Option<GoRuntime>,
 }
 
+impl ProcessState {
+    /// The program it runs.
+    pub fn program(&self) -> super::Exec {
+        let own_name = || vec![self.comm.clone()];
+        super::Exec {
+            exe: self.exe.clone().unwrap_or_default(),
+            argv: if self.argv.is_empty() { own_name() } else { self.argv.clone() },
+            cwd: self.cwd.clone().unwrap_or_default(),
+            role: self.role,
+            // golang.org/x/telemetry/start.go gives its child this word, "for ps(1)".
+            telemetry: self.argv.get(1).is_some_and(|word| word == "** telemetry **"),
+        }
+    }
+}
+
 /// The process that started another.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct StartedBy {
@@ -134,6 +149,14 @@ pub struct ThreadState {
     /// The kernel function it sleeps in (`/proc/TID/wchan`), where readable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wchan: Option<String>,
+}
+
+impl ThreadState {
+    /// Whether it waits for something, and neither has nor wants a CPU (proc_pid_stat(5): S and D). Also true where its state is
+    /// not known.
+    pub fn sleeps(&self) -> bool {
+        !matches!(self.state, 'R' | 'T' | 't' | 'Z' | 'X')
+    }
 }
 
 /// A system call in progress, from `/proc/PID/task/TID/syscall`.

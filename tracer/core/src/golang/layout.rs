@@ -27,6 +27,8 @@ pub(super) struct Layout {
     pub(super) epoll: EpollData,
     /// `moduledata.gofunc`: what the offsets of FUNCDATA count from.
     pub(super) module_gofunc: u64,
+    /// `moduledata.types`: what the offsets of names of types count from.
+    pub(super) module_types: u64,
     /// The first word of a pclntab.
     pub(super) pclntab_magic: u32,
     /// Bytes of `_func` before its tables.
@@ -98,6 +100,7 @@ const GO_1_18: Layout = Layout {
     polldesc_wg: 32,
     epoll: EpollData::Plain,
     module_gofunc: 304,
+    module_types: 280,
     pclntab_magic: 0xffff_fff0,
     func_header: 40,
     inlined_size: 20,
@@ -111,6 +114,7 @@ const GO_1_20: Layout = Layout {
     g_gopc: None,
     g_startpc: None,
     module_gofunc: 320,
+    module_types: 296,
     pclntab_magic: 0xffff_fff1,
     func_header: 44,
     inlined_size: 16,

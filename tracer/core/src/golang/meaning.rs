@@ -6,6 +6,7 @@ use super::layout::FD_SYSFD;
 use super::memory::Pages;
 use super::pclntab::Functions;
 use super::unwind::Call;
+use crate::decode::dns;
 use crate::redact;
 use Kind::*;
 use std::net::{IpAddr, SocketAddr};
@@ -194,9 +195,7 @@ pub(super) fn of(pages: &Pages<'_>, functions: &Functions<'_, '_>, call: &Call) 
         return Vec::new();
     }
     if ASKING.contains(&&*call.function.name) {
-        return named("host", question(pages, call.arguments).map(Value::Text))
-            .into_iter()
-            .collect();
+        return question(pages, call.arguments);
     }
     let mut known = KNOWN.iter().filter(|(known, _)| *known == &*call.function.name);
     let words = arguments::words(pages, functions, call);
@@ -299,8 +298,22 @@ fn tcp_address(pages: &Pages<'_>, at: u64) -> Option<SocketAddr> {
     Some(SocketAddr::new(ip, u16::try_from(word(24)?).ok()?))
 }
 
-/// `dnsmessage.Question` begins with its name: 255 bytes, and how many of them are used.
-fn question(pages: &Pages<'_>, at: u64) -> Option<String> {
+/// The class of the Internet (RFC 1035, 3.2.4), the only one that Go asks for.
+const INTERNET: u16 = 1;
+
+/// `dnsmessage.Question`: its name, 255 bytes and how many of them are used; then Type and Class, numbers of two bytes.
+fn question(pages: &Pages<'_>, at: u64) -> Vec<Meaning> {
+    let host = asked_name(pages, at).map(Value::Text);
+    let number = |offset: u64| {
+        let [low, high] = <[u8; 2]>::try_from(pages.bytes(at.checked_add(offset)?, 2)?).ok()?;
+        Some(u16::from_le_bytes([low, high]))
+    };
+    let of_internet = host.is_some() && number(258) == Some(INTERNET);
+    let record = number(256).filter(|_| of_internet).map(dns::record_type).map(Value::Text);
+    [named("host", host), named("record", record)].into_iter().flatten().collect()
+}
+
+fn asked_name(pages: &Pages<'_>, at: u64) -> Option<String> {
     let used = usize::from(pages.byte(at.checked_add(255)?)?);
     let name = String::from_utf8(pages.bytes(at, used)?).ok()?;
     let is_name = name.ends_with('.') && name.bytes().all(|byte| byte.is_ascii_graphic());
@@ -375,6 +388,28 @@ fn command(pages: &Pages<'_>, at: u64) -> Vec<Meaning> {
 mod tests {
     use super::*;
     use crate::golang::memory::tests::Flat;
+
+    /// A `dnsmessage.Question` for `name`.
+    fn asked(name: &str, record: u16, class: u16) -> Vec<Meaning> {
+        let mut bytes = vec![0; 260];
+        bytes[..name.len()].copy_from_slice(name.as_bytes());
+        bytes[255] = u8::try_from(name.len()).unwrap();
+        bytes[256..258].copy_from_slice(&record.to_le_bytes());
+        bytes[258..].copy_from_slice(&class.to_le_bytes());
+        question(&Pages::new(&Flat { base: 0x1000, bytes }), 0x1000)
+    }
+
+    #[test]
+    fn a_question_tells_the_name_and_the_record() {
+        let text = |name, text: &str| Meaning { name, value: Value::Text(text.to_owned()) };
+        let host = text("host", "proxy.example.com.");
+        for (number, name) in [(1, "A"), (28, "AAAA"), (64_999, "TYPE64999")] {
+            let found = asked("proxy.example.com.", number, INTERNET);
+            assert_eq!(found, [host.clone(), text("record", name)]);
+        }
+        assert_eq!(asked("proxy.example.com.", 28, 0), [host], "this is no question");
+        assert_eq!(asked("proxy.example.com", 28, INTERNET), [], "no name is sent without its end");
+    }
 
     const CONN: u64 = 0x1000;
     const CONFIG: u64 = 0x1100;

@@ -20,6 +20,8 @@ pub(super) struct Module {
     pub(super) maxpc: u64,
     pub(super) text: u64,
     pub(super) gofunc: u64,
+    /// Where types and their names begin; who reads goroutines needs none of it.
+    pub(super) types: Option<u64>,
     /// Of an instruction, bytes (the `minLC` of a pclntab).
     pub(super) quantum: u64,
 }
@@ -105,6 +107,7 @@ fn read(
         maxpc: word(168)?,
         text: word(176)?,
         gofunc: word(layout.module_gofunc)?,
+        types: word(layout.module_types),
         quantum: place.quantum(),
     };
     let sane = word(0)? == pclntab

@@ -1,11 +1,11 @@
 //! From the model to the report.
 
+use super::lookups;
 use super::requests::Requests;
 use super::*;
 use crate::event::Record;
-use crate::session::{ByLibc, Connection, LockWait, Lookup, Phase, Process, Session};
+use crate::session::{Connection, LockWait, Phase, Process, Session};
 use crate::watch::Watch;
-use serde_json::json;
 
 /// What the model does not know and the report needs.
 #[derive(Debug, Clone, Default)]
@@ -135,8 +135,9 @@ fn processes(session: &Session) -> Vec<ProcessRow> {
 fn spans(session: &Session, requests: &Requests<'_>) -> Vec<Span> {
     let mut spans: Vec<Span> = Vec::new();
     spans.extend(all_processes(session).map(process_span));
-    let lookups = session.lookups.iter().chain(found(session, &session.found_lookups));
-    spans.extend(lookups.flat_map(lookup_spans));
+    let asked = session.lookups.iter().chain(found(session, &session.found_lookups));
+    spans.extend(asked.flat_map(lookups::of_questions));
+    spans.extend(session.getaddrinfos.iter().map(lookups::of_call));
     let own = session.connections.iter().filter(|c| !c.is_dns());
     spans.extend(own.flat_map(|c| connection_spans(session, requests, c)));
     spans.extend(requests.spans(session));
@@ -240,44 +241,6 @@ fn process_span(p: &Process) -> Span {
         Some(Exit::Code(code)) => made.attr("process.exit.code", *code).failed("exit"),
         Some(Exit::Signal(signal)) => made.failed(signal),
     }
-}
-
-fn lookup_spans(lookup: &Lookup) -> Vec<Span> {
-    lookup
-        .questions
-        .iter()
-        .map(|q| {
-            let end = q
-                .answer
-                .as_ref()
-                .map(|(t, ..)| *t)
-                .or(q.error.as_ref().map(|(t, _)| *t))
-                .or(lookup.ended);
-            let name = format!("{} {}", q.qtype, lookup.name);
-            let mut made = span(SpanType::Dns, name, q.t, end, lookup.pid, lookup.tid)
-                .attr("dns.question.name", lookup.name.clone())
-                .attr("gmtrace.dns.question.type", q.qtype.clone());
-            if let Some(server) = q.server {
-                made = made
-                    .attr("server.address", server.ip().to_string())
-                    .attr("server.port", server.port());
-            }
-            if matches!(lookup.getaddrinfo, Some(ByLibc::NscdStep | ByLibc::Polls)) {
-                made = made.attr("gmtrace.inferred", "getaddrinfo");
-            }
-            match (&q.answer, &q.error) {
-                (Some((_, rcode, addresses)), _) => {
-                    made = made
-                        .attr("gmtrace.dns.response.code", rcode.clone())
-                        .attr("dns.answers", json!(addresses));
-                    if rcode == "NOERROR" { made } else { made.failed(rcode) }
-                }
-                (None, Some((_, error))) => made.failed(error),
-                (None, None) if end.is_some() => made.failed("timeout"),
-                (None, None) => made,
-            }
-        })
-        .collect()
 }
 
 fn connection_spans(session: &Session, requests: &Requests<'_>, c: &Connection) -> Vec<Span> {

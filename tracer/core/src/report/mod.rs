@@ -9,6 +9,7 @@ pub mod json;
 mod lanes;
 mod layout;
 pub mod live;
+mod lookups;
 pub mod markdown;
 pub mod message;
 pub mod palette;

@@ -124,7 +124,8 @@ fn attempt(trip: &RoundTrip, entries: &[ProxyEntry]) -> Option<Attempt> {
     // A proxy that passes on the checksum database is asked about that, and not for the module.
     let url = trip.urls().last().filter(|url| !url.path().contains("/sumdb/"))?;
     let entry = settings::entry_of(entries, &url).and_then(|n| entries.get(n))?.text.clone();
-    let error = (trip.ended.is_some() && trip.status.is_none()).then(|| "no answer".to_owned());
+    let failed = trip.ended.is_some() && trip.status.is_none();
+    let error = failed.then(|| trip.error.clone().unwrap_or_else(|| "no answer".to_owned()));
     let host = url.host_str().unwrap_or_default().to_owned();
     Some(Attempt { entry, host, status: trip.status, error })
 }
@@ -169,7 +170,7 @@ impl Request<'_> {
                 let answered = made.attr("http.response.status_code", status);
                 if status < 400 { answered } else { answered.failed(&status.to_string()) }
             }
-            (None, Some(_)) => made.failed("no response was seen"),
+            (None, Some(_)) => made.failed(trip.error.as_deref().unwrap_or("no response was seen")),
             (None, None) => made,
         };
         Span { goid: Some(trip.goid), module: self.module.clone(), ..made }

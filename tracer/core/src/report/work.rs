@@ -1,4 +1,4 @@
-//! The spans of modules: each with what was done for it, as readings of goroutines showed it.
+//! The spans of modules: each with what was done for it, as probes or readings of goroutines showed it.
 
 use super::build::span;
 use super::{Span, SpanType};
@@ -20,25 +20,40 @@ pub(super) fn spans(session: &Session) -> Vec<Span> {
 }
 
 fn of_module(session: &Session, pid: Pid, module: &str, works: &[&Work]) -> Vec<Span> {
-    let since = works.iter().map(|w| w.since).min().unwrap_or_default();
-    let ends: Option<Vec<Nanos>> = works.iter().map(|w| end(session, w)).collect();
+    let read: Vec<&Work> = works.iter().copied().filter(|w| !w.exact).collect();
+    let since = read.iter().map(|w| w.since).min();
+    let ends: Option<Vec<Nanos>> = read.iter().map(|w| end(session, w)).collect();
     let until = ends.and_then(|ends| ends.into_iter().max());
-    let whole = span(SpanType::Module, module.to_owned(), since, until, pid, pid.into());
-    let failed = works.iter().any(|w| has_failed(session, w));
-    let whole = if failed { whole.failed("interrupted") } else { whole };
-    let steps = works.iter().map(|w| {
+    let failed = read.iter().any(|w| has_failed(session, w));
+    let whole = since.map(|since| {
+        let whole = span(SpanType::Module, module.to_owned(), since, until, pid, pid.into());
+        let whole = if failed { whole.failed("interrupted") } else { whole };
+        whole.attr("gmtrace.known", "sampled")
+    });
+    // What a probe tells of need not be told as a reading has it; a reading may show more of a step than the probe.
+    let told = |w: &Work| {
+        let same = works.iter().filter(|e| e.exact && (e.goid, e.step) == (w.goid, w.step));
+        let ends_later = |e: &Work| e.open || !w.open && w.until <= e.until;
+        same.into_iter().any(|e| e.since <= w.since && ends_later(e))
+    };
+    let steps = works.iter().filter(|w| w.exact || !told(w)).map(|w| {
         let (kind, word) = name(w.step);
         let made =
             span(kind, format!("{word} {module}"), w.since, end(session, w), pid, pid.into());
-        let made = if has_failed(session, w) { made.failed("interrupted") } else { made };
-        Span { goid: Some(w.goid), ..made }
+        let made = match (has_failed(session, w), w.failed) {
+            (true, _) => made.failed("interrupted"),
+            (false, true) => made.failed("error"),
+            (false, false) => made,
+        };
+        Span { goid: Some(w.goid), ..made.attr("gmtrace.known", known(w)) }
     });
-    let all = std::iter::once(whole).chain(steps);
-    all.map(|made| Span {
-        module: Some(module.to_owned()),
-        ..made.attr("gmtrace.known", "sampled")
-    })
-    .collect()
+    let all = whole.into_iter().chain(steps);
+    all.map(|made| Span { module: Some(module.to_owned()), ..made }).collect()
+}
+
+/// How the times of a step are known.
+fn known(work: &Work) -> &'static str {
+    if work.exact { "probe" } else { "sampled" }
 }
 
 /// Whether its process ended in an error, in the middle of it.

@@ -71,6 +71,8 @@ pub struct Awaited {
     pub redirected_from: Option<String>,
     /// The host and port that were dialled, or the name alone: of a look-up, or as TLS knows it.
     pub host: Option<String>,
+    /// The record of that name that is asked for: `A`, `AAAA`.
+    pub record: Option<String>,
     /// What for: `path@version`, or the path where the version is not known.
     pub modules: Vec<String>,
 }
@@ -140,7 +142,8 @@ fn reading(go: &GoRuntime, goroutine: &Goroutine) -> Option<Awaited> {
     }
     if is_in(&["net.(*Resolver).exchange"]) {
         let name = goroutine.text("host").map(|name| name.trim_end_matches('.').to_owned());
-        return Some(wanted(go, goroutine, Await::LookUp, dial(), name));
+        let record = goroutine.text("record").map(str::to_owned);
+        return Some(Awaited { record, ..wanted(go, goroutine, Await::LookUp, dial(), name) });
     }
     if is_in(READ_LOOPS) {
         return read_loop(go, goroutine);
@@ -320,6 +323,7 @@ fn several(first: &Goroutine, what: Await, all: &[&Goroutine]) -> Awaited {
         url: first.text("url").map(str::to_owned),
         redirected_from: redirected_from(first).map(str::to_owned),
         host: connected_to(first).map(str::to_owned),
+        record: None,
         modules,
     }
 }

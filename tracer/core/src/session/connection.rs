@@ -4,7 +4,8 @@ use super::awaited::{self, Await, Awaited, Known};
 use super::{Asked, Bodies, Lookup, Session};
 use crate::decode::sockaddr::Address;
 use crate::event::{
-    DescriptorTarget, Event, Sample, Snapshot, TcpInfo, TcpSample, TlsReply, Transport, What,
+    DescriptorTarget, Event, ProcessState, Sample, Snapshot, TcpInfo, TcpSample, TlsReply,
+    Transport, What,
 };
 use crate::units::{Fd, Inode, Nanos, Pid, Tid};
 use std::cmp::Ordering;
@@ -33,7 +34,7 @@ pub struct Connection {
     pub hello: Option<Hello>,
     /// What came back first in TLS.
     pub tls_reply: Option<(Nanos, TlsReply)>,
-    /// The first plain request, or the CONNECT to a web proxy.
+    /// The first plain request, or the CONNECT to a web proxy; where it was not seen, the CONNECT that git must have sent.
     pub request: Option<Request>,
     /// The head of its response.
     pub response: Option<Response>,
@@ -248,6 +249,16 @@ impl Connection {
         let known = self.known.as_ref()?;
         let words = self.before_pings.map_or(self.bytes_received(), |(_, i)| i.bytes_received);
         (words..=self.bytes_received()).contains(&known.received).then_some(&known.awaited)
+    }
+
+    /// What git must have asked a web proxy for, where what was sent first was not seen.
+    fn take_words(&mut self, process: &ProcessState) {
+        let seen = self.request.is_some() || self.hello.is_some() || self.tls_reply.is_some();
+        if seen || self.closed.is_some() || !self.is_established() {
+            return;
+        }
+        let Some((info, since)) = self.info().zip(self.last_sent()) else { return };
+        self.request = super::tunnel::asked_of(process, self.peer, since, info);
     }
 
     /// Whether the first request was a CONNECT to a web proxy.
@@ -586,6 +597,10 @@ impl Session {
                     c.known = at_socket(c.socket).map(|awaited| Known { t, received, awaited });
                 }
             }
+            let found = std::mem::take(&mut self.found_lookups).into_iter();
+            self.found_lookups = found
+                .flat_map(|l| if l.pid == process.pid { l.by_name(at_socket) } else { vec![l] })
+                .collect();
             let by_libc = awaited::getaddrinfo(go);
             let open = |l: &&mut Lookup| l.pid == process.pid && !l.is_over();
             for lookup in self.lookups.iter_mut().chain(&mut self.found_lookups).filter(open) {
@@ -622,6 +637,7 @@ impl Session {
                 if !has(c.socket) {
                     c.closed.get_or_insert(t);
                 }
+                c.take_words(process);
             }
             for l in self.lookups.iter_mut().filter(|l| l.pid == process.pid && !l.is_over()) {
                 if !l.questions.iter().any(|q| has(q.socket)) {

@@ -14,13 +14,14 @@ const STANDARD: i32 = 2;
 const DNS: u16 = 53;
 
 impl Session {
-    /// Takes the connections and lock requests of those whose events are not seen from a snapshot.
+    /// Takes the connections, lock requests and look-ups of those whose events are not seen, or were lost, from a snapshot.
     pub(super) fn find(&mut self, t: Nanos, snapshot: &Snapshot) {
         // With a backend of events the calls of the tree were seen, and know more.
-        let without_events = self.header.backend.name == "proc";
-        let unseen = |p: &&ProcessState| !p.in_tree || without_events;
+        let blind = self.is_blind();
+        let unseen = |p: &&ProcessState| !p.in_tree || blind;
         let processes = || snapshot.processes.iter().filter(unseen);
         let mut found: Vec<_> = processes().flat_map(|p| connections(t, p, snapshot)).collect();
+        found.retain(|c| !self.is_known_connection(c));
         for connection in &mut found {
             let socket = connection.socket;
             connection.before_pings = socket.and_then(|inode| self.movement.before_pings(inode));
@@ -35,12 +36,19 @@ impl Session {
         self.found_connections = found;
         let mut locks: Vec<LockWait> =
             processes().flat_map(|p| lock_waits(t, p, snapshot)).collect();
+        locks.retain(|lock| {
+            !self
+                .locks
+                .iter()
+                .any(|l| l.tid == lock.tid && l.path == lock.path && l.ended.is_none())
+        });
         for lock in &mut locks {
             let same = |l: &&LockWait| l.tid == lock.tid && l.path == lock.path;
             lock.since = self.found_locks.iter().find(same).map_or(t, |known| known.since);
         }
         self.found_locks = locks;
         let mut lookups: Vec<Lookup> = processes().filter_map(|p| lookup(t, p, snapshot)).collect();
+        lookups.retain(|found| !self.lookups.iter().any(|l| l.pid == found.pid && !l.is_over()));
         for lookup in &mut lookups {
             self.continue_lookup(lookup);
         }
@@ -49,9 +57,10 @@ impl Session {
 
     /// A look-up at the same server that the snapshot before showed too goes on.
     fn continue_lookup(&self, lookup: &mut Lookup) {
-        let Some(known) = self.found_lookups.iter().find(|l| l.pid == lookup.pid) else { return };
+        let known = self.found_lookups.iter().filter(|l| l.pid == lookup.pid);
+        let known: Vec<&Question> = known.flat_map(|l| &l.questions).collect();
         for question in &mut lookup.questions {
-            let same = known.questions.iter().find(|q| q.server == question.server);
+            let same = known.iter().find(|q| q.server == question.server);
             question.t = same.map_or(question.t, |q| q.t);
             lookup.since = lookup.since.min(question.t);
         }
@@ -105,7 +114,7 @@ fn connection(t: Nanos, process: &ProcessState, fd: Fd, socket: &Socket) -> Opti
         decided: established.then(|| (since, "ok".to_owned())),
         hello: None,
         tls_reply: None,
-        request: None,
+        request: established.then(|| super::tunnel::asked_of(process, peer, since, &tcp)).flatten(),
         response: None,
         tcp: Some((t, sample)),
         before_pings: None,
@@ -161,6 +170,7 @@ fn lookup(t: Nanos, process: &ProcessState, snapshot: &Snapshot) -> Option<Looku
         getaddrinfo: polls.map(|_| ByLibc::Polls),
         goroutine: None,
         modules: Vec::new(),
+        found: true,
     })
 }
 
@@ -168,7 +178,8 @@ fn lock_waits(t: Nanos, process: &ProcessState, snapshot: &Snapshot) -> Vec<Lock
     if process.threads.iter().all(|thread| thread.syscall.is_none()) {
         return listed_waits(t, process, snapshot);
     }
-    process.threads.iter().filter_map(|thread| lock_wait(t, process, thread)).collect()
+    let asleep = process.threads.iter().filter(|thread| thread.sleeps());
+    asleep.filter_map(|thread| lock_wait(t, process, thread)).collect()
 }
 
 /// Where the system calls of a process may not be read, the kernel's lock table says that it waits, and a holder's open file

@@ -35,6 +35,8 @@ pub struct Lookup {
     pub modules: Vec<String>,
     /// How it is known that libc's getaddrinfo asks, if it is.
     pub getaddrinfo: Option<ByLibc>,
+    /// Whether only a snapshot shows it: then it is not known when its questions were sent, nor which were answered before.
+    pub found: bool,
 }
 
 /// How it is known that a question comes from libc's getaddrinfo.
@@ -59,7 +61,7 @@ pub struct Question {
     pub socket: Option<Inode>,
     /// The message's id.
     pub id: u16,
-    /// `A`, `AAAA`.
+    /// `A`, `AAAA`; empty where it is not known.
     pub qtype: String,
     /// When and what was answered: the code and the addresses.
     pub answer: Option<(Nanos, String, Vec<IpAddr>)>,
@@ -173,6 +175,7 @@ impl Session {
             getaddrinfo,
             goroutine: None,
             modules: Vec::new(),
+            found: false,
         });
     }
 
@@ -234,6 +237,29 @@ impl Lookup {
         }
         self.modules.clone_from(&asked.modules);
         self.goroutine = Some(asked.goroutine);
+    }
+
+    /// One look-up for each name, as `asked` tells for a question's socket: those that a snapshot shows are together at first. A
+    /// question of which that is not known may be for any of them.
+    pub(super) fn by_name(self, asked: impl Fn(Option<Inode>) -> Option<Awaited>) -> Vec<Lookup> {
+        let name = |q: &Question| asked(q.socket).and_then(|asked| asked.host);
+        let all = self.questions.iter().cloned();
+        let (named, unnamed): (Vec<Question>, Vec<Question>) = all.partition(|q| name(q).is_some());
+        let mut parts: Vec<(Option<String>, Vec<Question>)> = Vec::new();
+        for mut question in named {
+            let name = name(&question);
+            let record = asked(question.socket).and_then(|asked| asked.record);
+            question.qtype = record.unwrap_or_default();
+            match parts.iter_mut().find(|(known, _)| *known == name) {
+                Some((_, questions)) => questions.push(question),
+                None => parts.push((name, vec![question])),
+            }
+        }
+        match parts.first_mut() {
+            Some((_, questions)) => questions.extend(unnamed),
+            None => return vec![self],
+        }
+        parts.into_iter().map(|(_, questions)| Lookup { questions, ..self.clone() }).collect()
     }
 
     /// Whether it was asked for within the last half second before `t`: A and AAAA go out together.

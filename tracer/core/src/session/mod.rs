@@ -6,18 +6,22 @@ mod body;
 mod connection;
 mod elsewhere;
 mod found;
+mod getaddrinfo;
 mod lock;
 mod lookup;
+mod missed;
 mod movement;
 mod output;
 mod process;
 mod round_trip;
 mod spin;
 mod traffic;
+mod tunnel;
 mod work;
 
 pub use body::{Bodies, Body};
 pub use connection::{Connection, Hello, Phase, Request, Response};
+pub use getaddrinfo::Getaddrinfo;
 pub use lock::LockWait;
 pub use lookup::{ByLibc, Lookup, Question};
 pub use movement::{CPU_SHARE_THAT_MOVES, Movement, OLD_WAIT, WRITTEN_THAT_MOVES};
@@ -32,6 +36,7 @@ use crate::event::{
     Socket, What,
 };
 use crate::units::{Inode, Nanos, Pid, Tid};
+use missed::OLD_ROWS;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
@@ -66,6 +71,8 @@ pub struct Session {
     pub round_trips: Vec<RoundTrip>,
     /// Look-ups, oldest first.
     pub lookups: Vec<Lookup>,
+    /// Calls of libc's getaddrinfo that were seen, oldest first.
+    pub getaddrinfos: Vec<Getaddrinfo>,
     /// Lock requests, oldest first.
     pub locks: Vec<LockWait>,
     /// What go commands did for modules, oldest first.
@@ -117,6 +124,7 @@ impl Session {
             found_lookups: Vec::new(),
             round_trips: Vec::new(),
             lookups: Vec::new(),
+            getaddrinfos: Vec::new(),
             locks: Vec::new(),
             work: Vec::new(),
             spins: BTreeMap::new(),
@@ -162,6 +170,7 @@ impl Session {
         self.apply_connection(event);
         self.apply_round_trip(event);
         self.apply_lookup(event);
+        self.apply_getaddrinfo(event);
         self.apply_lock(event);
         self.apply_work(event);
         self.apply_rest(event);
@@ -187,6 +196,7 @@ impl Session {
                 self.forget_settings();
             }
             What::Snapshot(snapshot) => {
+                self.make_up(event.t, snapshot);
                 self.find(event.t, snapshot);
                 self.take_goroutines(event.t, snapshot);
                 self.take_threads(snapshot);
@@ -235,10 +245,11 @@ impl Session {
         dropped += drop_closed(&mut self.connections, |c| c.closed.is_some());
         dropped += drop_closed(&mut self.round_trips, |r| !r.is_open());
         dropped += drop_closed(&mut self.lookups, Lookup::is_over);
+        dropped += drop_closed(&mut self.getaddrinfos, |c| c.ended.is_some());
         dropped += drop_closed(&mut self.locks, |l| l.ended.is_some());
         dropped += drop_closed(&mut self.work, |w| !w.open);
         if dropped > 0 {
-            let cause = "rows: the timeline keeps the newest only".to_owned();
+            let cause = format!("{OLD_ROWS}the timeline keeps the newest only");
             *self.losses.entry(cause).or_default() += dropped;
         }
     }

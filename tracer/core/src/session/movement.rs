@@ -11,7 +11,7 @@ use crate::event::{
     Event, ProcessRole, ProcessSample, Sample, Snapshot, TcpInfo, TlsReply, Transport, What,
 };
 use crate::units::{Inode, Nanos, Pid};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 /// A process moves while it uses at least this share of one CPU. A hung go command wakes for its timers and uses a
 /// thousandth; one held down to a quota of 1 % does not get anywhere either, and is spoken of as `throttled`.
@@ -20,6 +20,12 @@ pub const CPU_SHARE_THAT_MOVES: f64 = 0.05;
 /// Of less time no share is told: behind a slow reading two samples follow each other at once, and a millisecond's work would be a
 /// large part of what lies between them.
 const SHORTEST: Nanos = Nanos::from_millis(100);
+
+/// A share that moves is one of this long, too: a collection of garbage, or a machine that wakes up after it stood still, makes a
+/// hung go command use 20 ms of CPU in a moment.
+const LASTING: Nanos = Nanos::from_secs(2);
+/// A younger process has used its CPU time in at least this long.
+const YOUNGEST: Nanos = Nanos::from_secs(1);
 
 /// Files grow when at least this much was written since the last sample. `wchar` of `/proc/PID/io` counts sockets too, where
 /// repeated DNS questions (60 bytes) and ClientHellos (1,532 bytes) are no movement.
@@ -45,7 +51,10 @@ pub struct Movement {
     /// When each was last continued after a stop.
     continued: BTreeMap<Pid, Nanos>,
     traffic: HashMap<Inode, Traffic>,
-    processes: HashMap<Pid, (Nanos, ProcessSample)>,
+    /// The samples of the last [`LASTING`], the oldest first.
+    processes: HashMap<Pid, VecDeque<(Nanos, ProcessSample)>>,
+    /// The CPU time and the bytes written of those outside of the tree, and since when snapshots show the same.
+    outside: HashMap<Pid, (Nanos, u64, Option<u64>)>,
 }
 
 impl Movement {
@@ -54,9 +63,39 @@ impl Movement {
         self.last.get(&pid).copied().unwrap_or_default()
     }
 
+    /// Since when snapshots show that a process outside of the tree has not moved; it may be longer.
+    pub fn outside_since(&self, pid: Pid) -> Option<Nanos> {
+        self.outside.get(&pid).map(|(since, ..)| *since)
+    }
+
+    fn look_outside(&mut self, t: Nanos, snapshot: &Snapshot) {
+        let mut outside = HashMap::new();
+        for process in snapshot.processes.iter().filter(|p| !p.in_tree) {
+            let (cpu, written) = (process.cpu_ns, process.written);
+            let known = self.outside.get(&process.pid).copied();
+            let same = known.filter(|(_, then, wrote)| (*then, *wrote) == (cpu, written));
+            outside.insert(process.pid, (same.map_or(t, |(since, ..)| since), cpu, written));
+        }
+        self.outside = outside;
+    }
+
     /// The counters of a socket before there were only PINGs, where some came since.
     pub(super) fn before_pings(&self, socket: Inode) -> Option<(Nanos, TcpInfo)> {
         self.traffic.get(&socket)?.before_pings()
+    }
+
+    /// Of what `pid` did before `t` nothing is known.
+    pub(super) fn begins(&mut self, pid: Pid, t: Nanos) {
+        self.last.insert(pid, t);
+    }
+
+    /// It has ended.
+    pub(super) fn ends(&mut self, pid: Pid) {
+        self.last.remove(&pid);
+        self.acted.remove(&pid);
+        self.cpu.remove(&pid);
+        self.continued.remove(&pid);
+        self.processes.remove(&pid);
     }
 
     /// Since when `pid` could have moved and did not: a suspended command gets its whole time again.
@@ -150,11 +189,7 @@ pub(super) fn note(session: &mut Session, event: &Event) {
         if ended_counts(session, event.pid) {
             session.moved(event.pid, event.t);
         }
-        session.movement.last.remove(&event.pid);
-        session.movement.acted.remove(&event.pid);
-        session.movement.cpu.remove(&event.pid);
-        session.movement.continued.remove(&event.pid);
-        session.movement.processes.remove(&event.pid);
+        session.movement.ends(event.pid);
         return;
     }
     if let What::Sample(sample) = &event.what {
@@ -167,6 +202,7 @@ pub(super) fn note(session: &mut Session, event: &Event) {
                 counted(session, event.t, socket.inode, &socket.state, info);
             }
         }
+        session.movement.look_outside(event.t, snapshot);
         if session.is_first_look() {
             begin(session, event.t, snapshot);
         }
@@ -217,13 +253,22 @@ fn event_moves(session: &Session, event: &Event) -> bool {
         What::GoResponse { status, .. } => status.is_some(),
         What::TlsReply { reply, .. } => !matches!(reply, TlsReply::Closed(_)),
         What::Read { bytes, .. } => bytes.is_some_and(|b| b > 0),
-        What::LockEnd { result, .. } => result.as_deref().is_none_or(|r| r == "ok"),
+        What::LockEnd { result, .. } => match result {
+            Some(result) => result == "ok",
+            None => !is_ending(session, event.pid),
+        },
         // A program that prints does something; what go says of an error is the end of a wait, and no movement.
         What::Output { fd, .. } => {
             fd.0 != 2 || session.role_of_process(event.pid) != ProcessRole::Go
         }
         _ => false,
     }
+}
+
+/// Whether `pid` was told to end: then a thread that has left a lock's queue, nobody knows how, has obtained nothing.
+fn is_ending(session: &Session, pid: Pid) -> bool {
+    let ends = |signal: &str| matches!(signal, "SIGTERM" | "SIGINT" | "SIGHUP" | "SIGQUIT");
+    session.signals.iter().any(|(_, to, signal, _)| *to == pid && ends(signal))
 }
 
 /// Whether a socket is one of TCP: connect(2) on one of UDP succeeds without anybody at the other end.
@@ -249,20 +294,14 @@ fn sampled(session: &mut Session, t: Nanos, sample: &Sample) {
     }
     let mut used: Vec<(Pid, Used)> = Vec::new();
     for process in &sample.processes {
-        let known = session.movement.processes.get(&process.pid);
-        if known.is_some_and(|(then, _)| t.since(*then) < SHORTEST) {
+        if session.process(process.pid).is_some_and(super::Process::is_telemetry) {
             continue;
         }
-        let before = session.movement.processes.insert(process.pid, (t, process.clone()));
-        let Some((then, before)) = before else { continue };
-        if !session.process(process.pid).is_some_and(super::Process::is_telemetry) {
-            let mut own = Used::between(&before, process, t.since(then));
-            session.movement.cpu.insert(process.pid, own.cpu);
-            if session.only_spins(process.pid, own.cpu) {
-                own.cpu = 0.0;
-            }
-            used.push((process.pid, own));
+        let Some(mut own) = take_sample(&mut session.movement, t, process) else { continue };
+        if session.only_spins(process.pid, own.cpu) {
+            (own.cpu, own.lasting) = (0.0, 0.0);
         }
+        used.push((process.pid, own));
     }
     for (pid, own) in &used {
         if own.grows() {
@@ -281,19 +320,40 @@ fn sampled(session: &mut Session, t: Nanos, sample: &Sample) {
     }
 }
 
+/// Takes in a sample of a process, unless one was taken a moment ago. Gives what it used since.
+fn take_sample(movement: &mut Movement, t: Nanos, process: &ProcessSample) -> Option<Used> {
+    let samples = movement.processes.entry(process.pid).or_default();
+    if samples.back().is_some_and(|(then, _)| t.since(*then) < SHORTEST) {
+        return None;
+    }
+    let own = samples.back().map(|(then, before)| Used::between(before, process, t.since(*then)));
+    samples.push_back((t, process.clone()));
+    while samples.get(1).is_some_and(|(then, _)| t.since(*then) >= LASTING) {
+        samples.pop_front();
+    }
+    let own = own?;
+    movement.cpu.insert(process.pid, own.cpu);
+    let (oldest, first) = samples.front()?;
+    let lasting = Used::between(first, process, t.since(*oldest).max(YOUNGEST));
+    Some(Used { lasting: lasting.cpu, ..own })
+}
+
 /// Looks at the counters of one connection.
 fn counted(session: &mut Session, t: Nanos, inode: Inode, state: &str, info: &TcpInfo) {
     let mut newest = session.connections.iter().rev();
     let known = newest.find(|c| c.socket == Some(inode) && c.closed.is_none());
     // A SYN that is answered was acknowledged.
     let answered = state == "ESTABLISHED" && known.is_some_and(|c| c.decided.is_none());
-    // With `/proc` alone nobody sees who connects.
     let found =
         || session.found_connections.iter().find(|c| c.socket == Some(inode)).map(|c| c.pid);
-    let command = || (session.header.backend.name == "proc").then(|| session.root());
-    let owner = known.map(|c| c.pid).or_else(found).or_else(command);
+    let owners = match known.map(|c| c.pid).or_else(found) {
+        Some(pid) => vec![pid],
+        // Nobody saw who connected: it may have been any of them.
+        None if session.is_blind() => session.clocks(),
+        None => Vec::new(),
+    };
     let grew = session.movement.traffic.entry(inode).or_default().take(t, info);
-    if let (Some(pid), true) = (owner, grew || answered) {
+    for pid in owners.into_iter().filter(|_| grew || answered) {
         session.acted(pid, t);
     }
 }
@@ -305,6 +365,8 @@ struct Used {
     written: u64,
     /// Share of one CPU.
     cpu: f64,
+    /// The same of the last [`LASTING`].
+    lasting: f64,
 }
 
 impl Used {
@@ -313,11 +375,16 @@ impl Used {
         Used {
             written: after.written.saturating_sub(before.written),
             cpu: if passed.0 > 0 { cpu / passed.0 as f64 } else { 0.0 },
+            lasting: 0.0,
         }
     }
 
     fn plus(self, other: Used) -> Used {
-        Used { written: self.written.saturating_add(other.written), cpu: self.cpu + other.cpu }
+        Used {
+            written: self.written.saturating_add(other.written),
+            cpu: self.cpu + other.cpu,
+            lasting: self.lasting + other.lasting,
+        }
     }
 
     fn grows(self) -> bool {
@@ -325,7 +392,7 @@ impl Used {
     }
 
     fn moves(self) -> bool {
-        self.grows() || self.cpu >= CPU_SHARE_THAT_MOVES
+        self.grows() || self.cpu.min(self.lasting) >= CPU_SHARE_THAT_MOVES
     }
 }
 

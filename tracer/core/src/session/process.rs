@@ -30,7 +30,7 @@ pub struct Process {
 }
 
 impl Process {
-    fn new(pid: Pid, ppid: Pid, started: Nanos) -> Process {
+    pub(super) fn new(pid: Pid, ppid: Pid, started: Nanos) -> Process {
         Process {
             pid,
             ns_pid: None,
@@ -76,7 +76,7 @@ impl Session {
                 self.at(event).stopped = Some((event.t, signal.clone()));
             }
             What::Continued => self.at(event).stopped = None,
-            What::GetaddrinfoStart { name } => {
+            What::GetaddrinfoStart { name, .. } => {
                 let how = if name.is_some() { ByLibc::Seen } else { ByLibc::NscdStep };
                 self.at(event).getaddrinfo = Some(how);
             }
@@ -104,12 +104,22 @@ impl Session {
     }
 
     fn end_process(&mut self, event: &Event, exit: Option<&Exit>) {
-        let Some(mut process) = self.processes.remove(&event.pid) else { return };
-        process.ended = Some(event.t);
+        self.over(event.pid, event.t, exit);
+    }
+
+    fn over(&mut self, pid: Pid, t: Nanos, exit: Option<&Exit>) {
+        let Some(mut process) = self.processes.remove(&pid) else { return };
+        process.ended = Some(t);
         process.exit = exit.cloned();
         process.stopped = None;
-        self.close_of(event.pid, event.t);
+        self.close_of(pid, t);
         self.ended.push(process);
+    }
+
+    /// It is gone, and nobody saw how.
+    pub(super) fn end_unseen(&mut self, pid: Pid, t: Nanos) {
+        self.movement.ends(pid);
+        self.over(pid, t, None);
     }
 
     /// What a process had open is closed, and what it waited for is over, when it ends.

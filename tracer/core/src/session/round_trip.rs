@@ -35,6 +35,8 @@ pub struct RoundTrip {
     pub status: Option<u16>,
     /// Content-Length of its answer.
     pub content_length: Option<u64>,
+    /// What it failed by, where that could be read.
+    pub error: Option<String>,
 }
 
 /// What a request goes over.
@@ -97,8 +99,8 @@ impl Session {
                 let carrier = Carrier { t, socket: *socket, http2: *http2, tls: *tls };
                 self.carried(pid, *goid, carrier);
             }
-            What::GoResponse { goid, status, content_length } => {
-                self.answered(event, *goid, (*status, *content_length));
+            What::GoResponse { goid, status, content_length, error } => {
+                self.answered(event, *goid, (*status, *content_length), error.as_deref());
             }
             // What was asked stays with its connection: it is what the process ended in.
             What::ProcessExit { .. } | What::ProcessGone | What::Exec(_) => {
@@ -128,6 +130,7 @@ impl Session {
             ended: None,
             status: None,
             content_length: None,
+            error: None,
         });
     }
 
@@ -156,6 +159,7 @@ impl Session {
             url: Some(trip.url),
             redirected_from,
             host: None,
+            record: None,
             modules,
         };
         if let Some(connection) = self.open_connection(carrier.t, pid, carrier.socket) {
@@ -163,11 +167,18 @@ impl Session {
         }
     }
 
-    fn answered(&mut self, event: &Event, goid: u64, answer: (Option<u16>, Option<u64>)) {
+    fn answered(
+        &mut self,
+        event: &Event,
+        goid: u64,
+        answer: (Option<u16>, Option<u64>),
+        error: Option<&str>,
+    ) {
         self.no_longer_asked(event.pid, goid);
         let Some(trip) = self.open_round_trip(event.pid, goid) else { return };
         trip.ended = Some(event.t);
         (trip.status, trip.content_length) = answer;
+        trip.error = error.map(str::to_owned);
         let socket = trip.on.and_then(|on| on.socket).filter(|_| answer.0.is_some());
         if let Some(connection) = self.open_connection(event.t, event.pid, socket) {
             connection.received_at = Some(event.t);

@@ -163,7 +163,7 @@ mod tests {
     use super::*;
 
     fn point(function: Function) -> GoPoint {
-        GoPoint { function, entry: Vec::new(), at_return: Vec::new() }
+        GoPoint { function, ends: true, entry: Vec::new(), at_return: Vec::new(), names: None }
     }
 
     #[test]

@@ -10,10 +10,9 @@ use super::probes::GoPoints;
 use super::wire::Record;
 use crate::capture::clock::Clock;
 use crate::capture::ptrace::{PendingLock, PendingLocks, SeenSignals, program, signal_name};
-use crate::capture::said::Said;
 use gmtrace_abi as abi;
 use gmtrace_abi::{Head, Kind};
-use gmtrace_core::event::{Event, Exec, Exit, KnownBy, LockKind, LockMode, What};
+use gmtrace_core::event::{Event, Exec, Exit, KnownBy, LockKind, LockMode, ProcessRole, What};
 use gmtrace_core::units::{Fd, Inode, Pid, Tid};
 use nix::errno::Errno;
 use std::collections::{HashMap, HashSet};
@@ -40,8 +39,6 @@ pub struct Translator {
     follow_children: bool,
     /// Calls of Go functions.
     calls: Calls,
-    /// What each process has begun to say on standard error.
-    said: HashMap<Pid, Said>,
     /// When a connection attempt was last told of, and its socket, by process and descriptor.
     attempts: HashMap<(Pid, Fd), (u64, Inode)>,
     /// Locks that are waited for: the thread, the file's device and inode, and its number among the pending ones.
@@ -54,6 +51,8 @@ pub struct Translator {
     streams: HashMap<Inode, Stream>,
     /// Processes in which libc has begun a look-up.
     libc: HashSet<Pid>,
+    /// Those that run the go command.
+    go: HashSet<Pid>,
     /// Processes that a signal has stopped.
     stopped: HashSet<Pid>,
     signals: HashMap<Pid, u32>,
@@ -84,7 +83,6 @@ impl Translator {
             command,
             follow_children,
             calls: Calls::default(),
-            said: HashMap::new(),
             attempts: HashMap::new(),
             waiting: HashMap::new(),
             locks,
@@ -92,6 +90,7 @@ impl Translator {
             datagrams: HashSet::new(),
             streams: HashMap::new(),
             libc: HashSet::new(),
+            go: HashSet::new(),
             stopped: HashSet::new(),
             signals: HashMap::new(),
             seen,
@@ -122,8 +121,8 @@ impl Translator {
             Record::Signal(signal) => self.signal(&head, &signal),
             Record::Stop(stop) => self.stopped(&head, stop.signal.cast_signed()),
             Record::Call(call) => self.call(&head, kind, &call, go),
-            Record::ShortOutput(o) => self.wrote(&head, o.length, used(&o.text, o.kept)),
-            Record::LongOutput(o) => self.wrote(&head, o.length, used(&o.text, o.kept)),
+            Record::ShortOutput(o) => self.logged(&head, o.length, used(&o.text, o.kept)),
+            Record::LongOutput(o) => self.logged(&head, o.length, used(&o.text, o.kept)),
             Record::Lookup(lookup) => {
                 self.look_up(&head, &lookup, kind == Some(Kind::LookupStart));
             }
@@ -149,17 +148,20 @@ impl Translator {
     }
 
     fn became(&mut self, head: &Head, exec: Exec) {
-        self.say_the_rest(head);
         let pid = pid(head.pid);
         self.libc.remove(&pid);
+        self.go.remove(&pid);
+        if exec.role == ProcessRole::Go {
+            self.go.insert(pid);
+        }
         self.calls.forget(pid);
         self.tell(head, What::Exec(exec));
     }
 
     fn exited(&mut self, head: &Head, status: u32) {
-        self.say_the_rest(head);
         let pid = pid(head.pid);
         self.libc.remove(&pid);
+        self.go.remove(&pid);
         self.calls.forget(pid);
         self.attempts.retain(|(process, _), _| *process != pid);
         self.signals.remove(&pid);
@@ -283,9 +285,10 @@ fn strings(bytes: &[u8], whole: bool) -> Vec<String> {
 
 /// The names of the path from the root down.
 fn path(lock: &abi::Lock) -> Option<String> {
-    let names = lock.path.get(..lock.depth as usize).filter(|names| !names.is_empty())?;
-    let names = names.iter().rev().map(|name| c_string(name)).filter(|name| !name.is_empty());
-    Some(names.fold(String::new(), |path, name| path + "/" + &name))
+    let names = lock.path.get(..lock.kept as usize).filter(|names| !names.is_empty())?;
+    let names = names.rsplit(|byte| *byte == 0).filter(|name| !name.is_empty());
+    let names = names.map(String::from_utf8_lossy);
+    Some(names.fold(String::new(), |path, name| path + "/" + &name)).filter(|path| !path.is_empty())
 }
 
 /// What a descriptor names, while it does.

@@ -4,6 +4,7 @@
 mod btf;
 mod calls;
 mod events;
+mod failures;
 mod libraries;
 mod load;
 mod machine;

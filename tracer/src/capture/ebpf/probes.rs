@@ -1,41 +1,49 @@
 //! Probes on Go programs: which functions, and what each probe is told to read.
 
+use super::failures::Names;
 use super::load::{Error, Loaded};
 use super::machine::Version;
 use super::sys::{self, Probe};
 use gmtrace_abi::golang::{self as abi, POINTS, STEPS, VALUES};
 use gmtrace_core::golang::Unreadable;
 use gmtrace_core::golang::probes::{
-    Function, Kind, Moment, Placed, Points, Processor, Recipe, Start, What, points, registers,
+    Function, Kind, Moment, Placed, Points, Processor, Recipe, Start, What, points_of, registers,
 };
-use memmap2::{Advice, MmapMut};
 use std::collections::HashMap;
-use std::fs::File;
-use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::Arc;
 
 /// The functions that are probed here, of those that can be: what `events` makes something of.
 const WANTED: &[Function] = &[
-    Function::Write,
+    Function::Log,
     Function::Connect,
     Function::DialOne,
-    Function::LockFile,
     Function::RoundTrip,
     Function::Http1,
     Function::Http2,
+    Function::LockVersion,
+    Function::Zip,
+    Function::LookUpSum,
 ];
 /// Those of them that are probed where each probe takes the kernel a while to take away.
-const FEW: &[Function] =
-    &[Function::Write, Function::Connect, Function::DialOne, Function::LockFile];
+const FEW: &[Function] = &[Function::Log, Function::Connect, Function::DialOne];
+/// Those whose ends tell something. A return is what costs most: the kernel has to step over it.
+const ENDS: &[Function] = &[
+    Function::Connect,
+    Function::DialOne,
+    Function::RoundTrip,
+    Function::LockVersion,
+    Function::Zip,
+    Function::LookUpSum,
+];
 /// The programs that are attached to them.
-pub(super) const PROGRAMS: &[&str] = &["go_enter", "go_return", "go_write"];
+pub(super) const PROGRAMS: &[&str] = &["go_enter", "go_return", "go_log"];
 /// The first kernel that says which probe was hit, and how the registers were (bpf_get_attach_cookie, bpf_task_pt_regs).
 const TELLS_PROBES_APART: Version = Version(5, 15);
 /// A file larger than this is no go command.
 const LARGEST: u64 = 256 << 20;
-/// Standard error.
-const STDERR: u64 = 2;
 
 /// What is not seen where the kernel does not attach many probes at once.
 pub(super) fn without_many(kernel: Version) -> &'static str {
@@ -59,10 +67,14 @@ pub struct GoPoints {
 pub struct GoPoint {
     /// Which.
     pub function: Function,
+    /// Whether it is told when it returns.
+    pub ends: bool,
     /// What the values at its entry mean, in their order.
     pub entry: Vec<(What, Kind)>,
     /// Likewise at its return.
     pub at_return: Vec<(What, Kind)>,
+    /// The names of types in the binary.
+    pub(super) names: Option<Arc<Names>>,
 }
 
 /// What came of a binary.
@@ -88,7 +100,6 @@ struct Opened {
     file: File,
     /// Device and inode.
     key: (u64, u64),
-    length: u64,
 }
 
 /// A program that was looked at, and where it can be probed.
@@ -101,23 +112,12 @@ fn open(file: &Path) -> Option<Opened> {
     // What a process runs could be opened by the kernel; a file that is replaced meanwhile is another inode.
     let file = File::open(file).ok()?;
     let facts = file.metadata().ok().filter(|facts| facts.is_file() && facts.len() < LARGEST)?;
-    Some(Opened { file, key: (facts.dev(), facts.ino()), length: facts.len() })
+    Some(Opened { file, key: (facts.dev(), facts.ino()) })
 }
 
 impl Opened {
     fn read(self) -> Program {
-        let points = self.bytes().map_or(Ok(None), |bytes| points(&bytes));
-        Program { key: self.key, points }
-    }
-
-    /// A copy: what is mapped cannot be read any more where the file is cut off meanwhile. In large pages, where the machine has
-    /// them: to be given the 4,000 small ones of a go command takes longer than to copy it.
-    fn bytes(&self) -> io::Result<MmapMut> {
-        let length = usize::try_from(self.length).map_err(io::Error::other)?;
-        let mut bytes = MmapMut::map_anon(length)?;
-        _ = bytes.advise(Advice::HugePage);
-        self.file.read_exact_at(&mut bytes, 0)?;
-        Ok(bytes)
+        Program { key: self.key, points: points_of(self.file) }
     }
 }
 
@@ -137,7 +137,7 @@ pub fn watch(loaded: &mut Loaded, file: &Path) {
 /// Probes a program that was looked at.
 pub(super) fn put(loaded: &mut Loaded, file: &Path, program: Program) {
     let looked = match program.points {
-        Ok(Some(points)) => attach(loaded, file, &points),
+        Ok(Some(points)) => attach(loaded, (file, program.key), &points),
         Ok(None) => Looked::NotGo,
         Err(why) => Looked::Unknown(why.to_string()),
     };
@@ -145,7 +145,7 @@ pub(super) fn put(loaded: &mut Loaded, file: &Path, program: Program) {
     loaded.go.binaries.insert(program.key, looked);
 }
 
-fn attach(loaded: &mut Loaded, file: &Path, points: &Points) -> Looked {
+fn attach(loaded: &mut Loaded, (file, key): (&Path, (u64, u64)), points: &Points) -> Looked {
     let wanted = if loaded.probes_many() { WANTED } else { FEW };
     let mut left: Vec<String> = points
         .left
@@ -153,7 +153,10 @@ fn attach(loaded: &mut Loaded, file: &Path, points: &Points) -> Looked {
         .filter(|left| wanted.contains(&left.function))
         .map(|left| format!("{:?}: {}", left.function, left.why))
         .collect();
-    let mut probes = Probes::default();
+    // What `/proc/PID/exe` leads to is there when the process is not.
+    let path = fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
+    let names = points.types.map(|start| Arc::new(Names { path, key, start }));
+    let mut probes = Probes { names, ..Probes::default() };
     for placed in points.points.iter().filter(|placed| wanted.contains(&placed.function)) {
         if let Err(why) = probes.add(loaded, points, placed) {
             left.push(format!("{:?}: {why}", placed.function));
@@ -167,8 +170,9 @@ fn attach(loaded: &mut Loaded, file: &Path, points: &Points) -> Looked {
 #[derive(Debug, Default)]
 struct Probes {
     returns: Vec<Probe>,
-    writes: Vec<Probe>,
+    messages: Vec<Probe>,
     entries: Vec<Probe>,
+    names: Option<Arc<Names>>,
 }
 
 impl Probes {
@@ -181,10 +185,10 @@ impl Probes {
         let (point, known) = point(points, placed);
         loaded.set_point(number, point)?;
         // Known before the first record of it can come.
-        loaded.go.points.push(known);
+        loaded.go.points.push(GoPoint { names: self.names.clone(), ..known });
         let at = |offset| Probe { offset, cookie: number.into() };
         let entries = match placed.function {
-            Function::Write => &mut self.writes,
+            Function::Log => &mut self.messages,
             _ => &mut self.entries,
         };
         entries.push(at(placed.entry_offset));
@@ -197,7 +201,7 @@ impl Probes {
     /// Returns first: what has begun is then seen to end. What the kernel refused is given back.
     fn attach(self, loaded: &mut Loaded, file: &Path) -> Vec<String> {
         let all =
-            [("go_return", self.returns), ("go_write", self.writes), ("go_enter", self.entries)];
+            [("go_return", self.returns), ("go_log", self.messages), ("go_enter", self.entries)];
         let attached =
             all.iter().map(|(program, at)| loaded.probe((program, sys::Moment::Reached), file, at));
         attached.filter_map(|attached| Some(attached.err()?.to_string())).collect()
@@ -208,7 +212,9 @@ impl Probes {
 fn point(points: &Points, placed: &Placed) -> (abi::Point, GoPoint) {
     let of = |moment| placed.recipes.iter().filter(move |recipe| recipe.moment == moment);
     let (entry, entry_known) = values(of(Moment::Entry), points.processor);
-    let (at_return, return_known) = values(of(Moment::Return), points.processor);
+    let ends = ENDS.contains(&placed.function);
+    let at_return = of(Moment::Return).filter(|_| ends);
+    let (at_return, return_known) = values(at_return, points.processor);
     let kept = placed.recipes.iter().find_map(|recipe| match recipe.start {
         Start::Kept(register) => Some(register),
         _ => None,
@@ -218,13 +224,18 @@ fn point(points: &Points, placed: &Placed) -> (abi::Point, GoPoint) {
         goid: points.goroutine.id,
         kept: kept.map_or(0, |kept| word_of(points.processor, kept)),
         tells_entry: telling(placed, &entry_known),
-        tells_return: telling(placed, &return_known),
+        tells_return: u8::from(ends),
         unused: 0,
-        only: STDERR,
         entry,
         at_return,
     };
-    let known = GoPoint { function: placed.function, entry: entry_known, at_return: return_known };
+    let known = GoPoint {
+        function: placed.function,
+        ends,
+        entry: entry_known,
+        at_return: return_known,
+        names: None,
+    };
     (point, known)
 }
 

@@ -16,7 +16,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::MissedTickBehavior;
@@ -31,6 +31,8 @@ const AT_THE_END: usize = 64;
 const BOUND: Duration = Duration::from_secs(1);
 /// Records come in the order in which they were finished. A CPU that was interrupted while it wrote one is this late at most.
 const LATE_NS: u64 = 5_000_000;
+/// What was lost is told this often: what the command waits for may be among it.
+const TELL_LOSSES_EVERY: Duration = Duration::from_millis(250);
 
 /// A reader that runs.
 #[derive(Debug)]
@@ -92,6 +94,7 @@ impl Reader {
         let libraries = std::mem::take(&mut loaded.libraries);
         let translator = Translator::new(clock, command, follow_children, (signals, locks));
         let (held, received) = (Vec::new(), [0; Kind::COUNT]);
+        let told = [Counts::default(); Kind::COUNT];
         let reading = Reading {
             loaded,
             rings,
@@ -101,6 +104,7 @@ impl Reader {
             events,
             clock,
             received,
+            told,
             refused: 0,
             callers: HashSet::new(),
         };
@@ -146,6 +150,8 @@ struct Reading {
     events: EventSender,
     clock: Clock,
     received: [u64; Kind::COUNT],
+    /// What had been lost when that was last told.
+    told: [Counts; Kind::COUNT],
     /// Processes whose Go functions are probed.
     callers: HashSet<Pid>,
 }
@@ -183,6 +189,7 @@ impl Reading {
         let many = readiness(many.as_fd().try_clone_to_owned()?)?;
         let mut tick = tokio::time::interval(EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut told = Instant::now();
         loop {
             let ask = tokio::select! {
                 ask = asked.recv() => Some(ask.unwrap_or(Ask::End)),
@@ -199,6 +206,12 @@ impl Reading {
                 None => {}
             }
             self.send_until(self.clock.monotonic().saturating_sub(LATE_NS));
+            if told.elapsed() >= TELL_LOSSES_EVERY {
+                told = Instant::now();
+                if let Ok(counts) = self.loaded.counts() {
+                    self.say_losses(&counts);
+                }
+            }
         }
     }
 
@@ -267,9 +280,6 @@ impl Reading {
                 self.refused += u64::from(self.events.send(event) == Err(Refused::Full));
             }
         }
-        for event in self.translator.old_lines(until == u64::MAX) {
-            self.refused += u64::from(self.events.send(event) == Err(Refused::Full));
-        }
     }
 
     /// For who wants to know exactly: every record that was made was received or lost, and what has ended has left nothing behind.
@@ -288,29 +298,25 @@ impl Reading {
         }
     }
 
-    /// What there was no room for, by what it was.
+    /// What there was no room for since that was last told, by what it was.
     fn say_losses(&mut self, counts: &[Counts; Kind::COUNT]) {
-        if self.refused > 0 {
-            let why = "they came faster than they could be taken in".to_owned();
-            let what = What::Lost { what: "event".to_owned(), count: self.refused, why };
+        let refused = std::mem::take(&mut self.refused);
+        self.say_lost("event", refused, "they came faster than they could be taken in");
+        let told = std::mem::replace(&mut self.told, *counts);
+        for ((kind, counts), told) in Kind::ALL.iter().zip(counts).zip(told) {
+            let what = format!("{kind:?}").to_lowercase();
+            let dropped = counts.dropped.saturating_sub(told.dropped);
+            self.say_lost(&what, dropped, "the ring buffer was full");
+            let unpaired = counts.unpaired.saturating_sub(told.unpaired);
+            self.say_lost(&what, unpaired, "more of them at a time than there is room for");
+        }
+    }
+
+    fn say_lost(&self, what: &str, count: u64, why: &str) {
+        if count > 0 {
+            let what = What::Lost { what: what.to_owned(), count, why: why.to_owned() };
             let t = self.clock.now();
             self.events.send_last(Event { t, pid: Pid(0), tid: Pid(0).into(), what });
-        }
-        for (kind, counts) in Kind::ALL.iter().zip(counts) {
-            let what = format!("{kind:?}").to_lowercase();
-            let lost = |count, why: &str| {
-                let what = What::Lost { what: what.clone(), count, why: why.to_owned() };
-                Event { t: self.clock.now(), pid: Pid(0), tid: Pid(0).into(), what }
-            };
-            if counts.dropped > 0 {
-                self.events.send_last(lost(counts.dropped, "the ring buffer was full"));
-            }
-            if counts.unpaired > 0 {
-                self.events.send_last(lost(
-                    counts.unpaired,
-                    "more of them at a time than there is room for",
-                ));
-            }
         }
     }
 }

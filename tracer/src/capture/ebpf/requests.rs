@@ -39,14 +39,20 @@ pub(super) fn connection(values: &Values) -> (Option<Fd>, bool) {
     }
 }
 
-/// A request is answered, or has failed.
-pub(super) fn response(goid: u64, values: &Values) -> What {
-    let has_failed = values.number(Meaning::Error) != Some(0);
+/// Whether a request was not answered.
+pub(super) fn has_failed(values: &Values) -> bool {
+    values.number(Meaning::Error) != Some(0)
+}
+
+/// A request is answered, or has failed, by this error.
+pub(super) fn response(goid: u64, values: &Values, error: Option<String>) -> What {
+    let has_failed = has_failed(values);
     let status = values.number(Meaning::Status).and_then(|status| u16::try_from(status).ok());
     let status = status.filter(|_| !has_failed);
     // -1 where it is not known.
     let length = values.number(Meaning::ContentLength).filter(|length| length.cast_signed() >= 0);
-    What::GoResponse { goid, status, content_length: length.filter(|_| status.is_some()) }
+    let content_length = length.filter(|_| status.is_some());
+    What::GoResponse { goid, status, content_length, error: error.filter(|_| has_failed) }
 }
 
 #[cfg(test)]
@@ -131,14 +137,19 @@ mod tests {
                     (Meaning::Status, Err(status)),
                     (Meaning::ContentLength, Err(length)),
                 ]),
+                Some("errors.errorString EOF".to_owned()),
             )
         };
-        let is = |status, content_length| What::GoResponse { goid: 7, status, content_length };
+        let is = |status: Option<u16>, content_length| {
+            let error = status.is_none().then(|| "errors.errorString EOF".to_owned());
+            What::GoResponse { goid: 7, status, content_length, error }
+        };
         assert_eq!(answer(0, 200, 12), is(Some(200), Some(12)));
         assert_eq!(answer(0, 200, u64::MAX), is(Some(200), None));
         assert_eq!(answer(0x1234, 200, 12), is(None, None));
         let got = [Got { word: 0, second: UNREADABLE }];
         let unread = Values::read(&[(Meaning::Status, Kind::Word)], &got, &[]);
-        assert_eq!(response(7, &unread), is(None, None));
+        let error = Some("errors.errorString EOF".to_owned());
+        assert_eq!(response(7, &unread, error), is(None, None));
     }
 }

@@ -6,7 +6,7 @@ use gmtrace_abi::{
     Connection, Counts, Exec, Exit, Fork, Head, Kind, Lock, Lookup, Output, PAGE, SHORT, Signal,
     Stop, Transfer,
 };
-use std::mem::size_of;
+use std::mem::{offset_of, size_of};
 
 /// A value of a map, as aya wants it marked.
 #[derive(Debug, Clone, Copy)]
@@ -88,6 +88,13 @@ fn plain<T: Plain>(bytes: &[u8]) -> Option<T> {
     Some(unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
 }
 
+/// A record of which no more than its end was left out, with zeroes there.
+fn whole<T: Plain>(bytes: &[u8], least: usize) -> Option<Vec<u8>> {
+    let mut whole = bytes.get(..least).map(|_| bytes.to_vec())?;
+    whole.resize(size_of::<T>(), 0);
+    Some(whole)
+}
+
 /// What a record's bytes say; none where they are no record of this version's.
 pub fn record(bytes: &[u8]) -> Option<(Head, Record)> {
     let head: Head = plain(bytes)?;
@@ -98,7 +105,9 @@ pub fn record(bytes: &[u8]) -> Option<(Head, Record)> {
         Kind::Exit => Record::Exit(plain(bytes)?),
         Kind::Connect | Kind::ConnectEnd => Record::Connection(plain(bytes)?),
         Kind::Sent | Kind::Received => Record::Transfer(Box::new(plain(bytes)?)),
-        Kind::Flock | Kind::RecordLock => Record::Lock(Box::new(plain(bytes)?)),
+        Kind::Flock | Kind::RecordLock => {
+            Record::Lock(Box::new(plain(&whole::<Lock>(bytes, offset_of!(Lock, path))?)?))
+        }
         Kind::Signal => Record::Signal(plain(bytes)?),
         Kind::LookupStart | Kind::LookupEnd => Record::Lookup(Box::new(plain(bytes)?)),
         Kind::Stop => Record::Stop(plain(bytes)?),

@@ -5,6 +5,7 @@
 
 use super::process::Seen;
 use super::socket_ends::Ends;
+use super::stat::Stat;
 use super::{descriptors, file, locks, tree};
 use gmtrace_core::event::{
     Access, Descriptor, DescriptorTarget, ProcessRole, Syscall, UnixSocket, WaitsIn,
@@ -85,10 +86,28 @@ impl Search {
             );
             let fds = fds.unwrap_or_default();
             self.left = self.left.saturating_sub(fds.len());
-            for end in fds.into_iter().filter_map(|fd| end_of(*pid, fd, wanted)) {
+            let ends: BTreeSet<End> =
+                fds.into_iter().filter_map(|fd| end_of(*pid, fd, wanted)).collect();
+            if ends.is_empty() || self.is_being_started(*pid, &ends) {
+                continue;
+            }
+            for end in ends {
                 self.found.entry(end).or_default().insert(*pid);
             }
         }
+    }
+
+    /// Whether a process may be one that somebody above the command is just starting: from its fork until its exec is over it has all
+    /// that its parent has open, and it does not sleep.
+    fn is_being_started(&self, pid: Pid, ends: &BTreeSet<End>) -> bool {
+        let Ok(stat) = Stat::read(format!("/proc/{pid}")) else { return true };
+        if !self.above.contains(&stat.ppid) || matches!(stat.state, 'S' | 'T' | 't') {
+            return false;
+        }
+        let parents =
+            file::numbers(format!("/proc/{}/fd", stat.ppid), descriptors::MAX_DESCRIPTORS);
+        let mut parents = parents.unwrap_or_default().into_iter();
+        parents.any(|fd| end_of(stat.ppid, fd, ends).is_some())
     }
 }
 
@@ -186,4 +205,43 @@ fn other_end(d: &Descriptor, process: &Seen, sockets: &mut Ends) -> Option<End> 
 pub(super) fn unix_of(seen: &[Seen], sockets: &mut Ends) -> Vec<UnixSocket> {
     let owned = seen.iter().flat_map(Seen::sockets).collect();
     sockets.unix_of(&owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::MetadataExt;
+    use std::process::{Command, Stdio};
+    use std::time::{Duration, Instant};
+
+    /// Both have the end that this process has too; one works, as what is just being started does.
+    #[test]
+    fn what_is_being_started_above_is_at_no_end() {
+        let (reader, _writer) = std::io::pipe().unwrap();
+        let reader = std::fs::File::from(std::os::fd::OwnedFd::from(reader));
+        let wanted = BTreeSet::from([End::Reader(Inode(reader.metadata().unwrap().ino()))]);
+        let own = Pid(std::process::id().cast_signed());
+        for (line, state, counts) in [("sleep 60", 'S', true), ("while :; do :; done", 'R', false)]
+        {
+            let mut shell = Command::new("sh");
+            let line = format!("exec 3<&0; {line}");
+            shell.args(["-c", &line]).stdin(Stdio::from(reader.try_clone().unwrap()));
+            let mut child = shell.spawn().unwrap();
+            let pid = Pid(child.id().cast_signed());
+            let begin = Instant::now();
+            let is_so = || {
+                let fds = file::numbers(format!("/proc/{pid}/fd"), 8).unwrap_or_default();
+                fds.contains(&3)
+                    && Stat::read(format!("/proc/{pid}")).is_ok_and(|stat| stat.state == state)
+            };
+            while !is_so() && begin.elapsed() < Duration::from_secs(20) {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            let mut search = Search { left: 100, found: BTreeMap::new(), above: [own].into() };
+            search.look(&[pid], &wanted);
+            child.kill().unwrap();
+            child.wait().unwrap();
+            assert_eq!(!search.found.is_empty(), counts, "{line}");
+        }
+    }
 }

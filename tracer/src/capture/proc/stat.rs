@@ -175,6 +175,15 @@ mod tests {
         assert_eq!(stat.foreground(), Some(true));
     }
 
+    /// proc_pid_stat(5): fields 16 and 17, after the two of the process itself.
+    #[test]
+    fn what_ended_children_used_is_told_apart() {
+        let text =
+            format!("12 (sh) S 3 4 5 34819 4 0 0 0 0 0 7 8 30 12 20 0 1 0 900 {ZEROS} 256 \n");
+        let stat = Stat::parse(&text).unwrap();
+        assert_eq!((stat.cpu_ticks, stat.children_ticks), (15, 42));
+    }
+
     #[test]
     fn garbage_is_none() {
         for text in

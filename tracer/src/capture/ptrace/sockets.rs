@@ -153,7 +153,7 @@ impl Engine {
         process.getaddrinfo = true;
         let Some(state) = self.threads.get_mut(&thread.id()) else { return };
         if !std::mem::replace(&mut state.asked_nscd, true) {
-            self.tell(pid, thread.id(), What::GetaddrinfoStart { name: None });
+            self.tell(pid, thread.id(), What::GetaddrinfoStart { name: None, service: None });
         } else {
             state.asked_nscd = false;
         }

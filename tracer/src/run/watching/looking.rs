@@ -4,7 +4,6 @@ use super::super::collector::Request;
 use super::{BOUND, Running};
 use gmtrace::bounded::{Patience, is_any_running};
 use gmtrace::capture::proc::{SnapshotWants, still_in_lock};
-use gmtrace::launch::Capture;
 use gmtrace_core::diagnose::unpacking;
 use gmtrace_core::event::{Event, KnownBy, Snapshot, SnapshotCause, What};
 use gmtrace_core::units::{Inode, Nanos, Pid};
@@ -117,9 +116,9 @@ impl Running {
         pids
     }
 
-    /// The sockets whose counters matter; where nothing is captured they are not known and have to be looked for.
+    /// The sockets whose counters matter; where nothing is captured, or something was lost, they are not known and have to be looked for.
     pub(super) fn sockets(&self) -> Option<HashSet<Inode>> {
-        (!matches!(self.side.capture, Capture::Proc(_))).then(|| {
+        (!self.watch.session.is_blind()).then(|| {
             let open =
                 self.watch.session.connections.iter().filter(|c| c.closed.is_none() && !c.is_dns());
             open.filter_map(|c| c.socket).collect()

@@ -210,6 +210,19 @@ fn a_full_pipe_is_told_with_who_should_read_it() {
 }
 
 #[test]
+fn a_full_pipe_to_whoever_is_above_is_told_of_it_but_not_of_go() {
+    let above = |role| ProcessState { in_tree: false, ..asleep(1, 0, role, "clock_nanosleep") };
+    let run = || Run::of("go list -json std").passes(Nanos::from_secs(5));
+    let found = run().snapshot(writes_to(above(ProcessRole::Other))).stands_still();
+    assert_eq!(codes(&found), ["output-blocked"]);
+    assert_eq!(found[0].confidence, Confidence::Certain);
+    assert!(found[0].summary.contains("(pid 1) does not read"), "{}", found[0].summary);
+    // What go does not read of its child is a matter of go's.
+    let of_go = run().snapshot(writes_to(above(ProcessRole::Go))).stands_still();
+    assert_eq!(codes(&of_go), ["unknown"]);
+}
+
+#[test]
 fn what_is_traced_is_stopped_where_a_signal_did_it() {
     let traced = || ProcessState { state: 't', ..asleep(ROOT, 1, ProcessRole::Go, "read") };
     let snapshot = || Snapshot { processes: vec![traced()], ..Snapshot::default() };

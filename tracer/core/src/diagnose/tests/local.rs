@@ -204,6 +204,39 @@ fn a_lock_held_by_nobody_in_sight_says_why_that_may_be() {
     }
 }
 
+/// What is found where a thread in this state has asked for a lock: seen to, or in a process of which no event is seen.
+fn with_a_thread(state: char, seen: bool) -> Vec<String> {
+    let mut process = sits_in_flock();
+    process.state = state;
+    process.threads[0].state = state;
+    process.in_tree = seen;
+    process.descriptors = vec![Descriptor {
+        fd: Fd(5),
+        target: DescriptorTarget::File(LOCK.into()),
+        locks: vec![],
+        pos: None,
+        access: None,
+        close_on_exec: false,
+    }];
+    let snapshot = Snapshot { processes: vec![process], ..Snapshot::default() };
+    let run = Run::of("go mod download");
+    let run = if seen { asks(run, LOCK) } else { run };
+    let found = run.snapshot(snapshot).stands_still();
+    codes(&found).into_iter().map(str::to_owned).collect()
+}
+
+/// On its way into the call or out of it: it waits for a CPU, or for the tracer that stopped it.
+#[test]
+fn a_thread_that_does_not_sleep_waits_for_no_lock() {
+    for seen in [true, false] {
+        assert_eq!(with_a_thread('S', seen), ["lock-orphaned"], "{seen}");
+        for state in ['R', 't', 'Z'] {
+            let found = with_a_thread(state, seen);
+            assert!(!found.contains(&"lock-orphaned".to_owned()), "{state} {seen}: {found:?}");
+        }
+    }
+}
+
 #[test]
 fn a_lock_on_a_shared_filesystem_may_be_held_by_another_machine() {
     let snapshot = Snapshot {

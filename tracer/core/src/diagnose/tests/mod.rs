@@ -4,6 +4,7 @@ mod children;
 mod content;
 mod fallback;
 mod local;
+mod lost;
 mod network;
 mod nothing;
 mod refusals;

@@ -2,7 +2,10 @@
 
 use super::{ROOT, Run, codes};
 use crate::decode::sockaddr::Address;
-use crate::event::{Event, TcpInfo, TcpSample, Transport, What};
+use crate::event::{
+    Descriptor, DescriptorTarget, Event, ProcessRole, ProcessState, Snapshot, Socket, TcpInfo,
+    TcpSample, Transport, What,
+};
 use crate::report::Role;
 use crate::units::{Fd, Inode, Nanos, Pid, Tid};
 
@@ -138,4 +141,56 @@ fn an_attempt_that_had_no_time_to_be_answered_is_no_silence() {
     assert_eq!(codes(&late), ["connect-silent"]);
     let at_once = run().step(Nanos::from_millis(10)).event(ROOT, connect).ends(1);
     assert_eq!(codes(&at_once), ["unknown"]);
+}
+
+/// On a busy machine the first bytes of a connection may go unseen. What git was told to fetch says that they were a CONNECT.
+#[test]
+fn what_git_asks_its_web_proxy_is_known_by_its_words() {
+    let (fd, socket) = (Fd(5), Some(Inode(7)));
+    let peer: std::net::SocketAddr = "192.0.2.3:3128".parse().unwrap();
+    let words = ["git-remote-https", "origin", "https://git.example.com/lib.git"];
+    let git = ProcessState {
+        pid: Pid(101),
+        ppid: Pid(ROOT),
+        in_tree: true,
+        role: ProcessRole::Git,
+        comm: "git-remote-http".into(),
+        argv: words.map(String::from).into(),
+        state: 'S',
+        descriptors: vec![Descriptor {
+            fd,
+            target: DescriptorTarget::Socket(Inode(7)),
+            locks: Vec::new(),
+            pos: None,
+            access: None,
+            close_on_exec: true,
+        }],
+        ..ProcessState::default()
+    };
+    let sent = TcpInfo { bytes_acked: 122, last_data_sent_ms: 6000, ..TcpInfo::default() };
+    let connection = Socket {
+        inode: Inode(7),
+        protocol: Transport::Tcp,
+        state: "ESTABLISHED".into(),
+        local: "192.0.2.9:4000".parse().unwrap(),
+        peer: Some(peer),
+        receive_queue: 0,
+        send_queue: 0,
+        tcp: Some(sent),
+    };
+    let connect =
+        What::Connect { fd, socket, transport: Transport::Tcp, peer: Address::Inet(peer) };
+    let found = Run::of("go mod download")
+        .starts(101, ROOT, "git remote-https")
+        .event(101, connect)
+        .event(101, What::ConnectEnd { fd, socket, result: "ok".into() })
+        .passes(Nanos::from_secs(6))
+        .snapshot(Snapshot {
+            processes: vec![git],
+            sockets: vec![connection],
+            ..Snapshot::default()
+        })
+        .stands_still();
+    assert_eq!(codes(&found)[0], "tunnel-silent", "{found:?}");
+    assert!(found[0].summary.contains("asked for git.example.com:443"), "{}", found[0].summary);
 }

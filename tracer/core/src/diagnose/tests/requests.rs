@@ -31,8 +31,8 @@ fn asks(run: Run, goid: u64, url: &str) -> Run {
 
 fn answers(run: Run, goid: u64, url: &str, status: u16) -> Run {
     let status = Some(status);
-    let run =
-        asks(run, goid, url).event(ROOT, What::GoResponse { goid, status, content_length: None });
+    let run = asks(run, goid, url)
+        .event(ROOT, What::GoResponse { goid, status, content_length: None, error: None });
     let tcp = TcpInfo { bytes_received: 5000, last_data_sent_ms: 20, ..TcpInfo::default() };
     let counters = TcpSample {
         inode: Inode(7),

@@ -201,6 +201,30 @@ fn a_helper_named_in_the_settings_is_silent_and_any_other_child_waits() {
     assert_eq!(codes(&found(other, vec![go(), cacher()])), ["child-waiting"]);
 }
 
+/// git starts what asks a person itself, and a helper of one line by a shell.
+#[test]
+fn what_git_asks_by_a_shell_is_a_credential_helper() {
+    let helper = |ppid| sleeps(103, ppid, ProcessRole::Other, "cat", "clock_nanosleep");
+    let git = || ProcessState {
+        argv: vec!["git-remote-https".into(), "https://git.example.com/r".into()],
+        ..sleeps(101, ROOT, ProcessRole::Git, "git-remote-http", "read")
+    };
+    let shell = || sleeps(102, 101, ProcessRole::Other, "sh", "wait4");
+    let run = |ppid| {
+        let run = Run::of("go mod download").starts(101, ROOT, "git fetch");
+        let run = if ppid == 102 { run.starts(102, 101, "sh") } else { run };
+        run.starts(103, ppid, "cat")
+    };
+    for (ppid, setting) in [(101, "GIT_ASKPASS"), (102, "credential.helper")] {
+        let processes =
+            [vec![go(), git()], vec![shell(); usize::from(ppid == 102)], vec![helper(ppid)]];
+        let told = found(run(ppid), processes.concat());
+        assert_eq!(codes(&told), ["helper-silent"]);
+        let helper = told[0].facts.iter().find(|f| f.label == "helper").unwrap();
+        assert!(helper.lines[0].contains(setting), "{helper:?}");
+    }
+}
+
 #[test]
 fn what_is_not_go_is_named_with_what_it_waits_for() {
     let shell = ProcessState {
@@ -267,6 +291,26 @@ fn goroutines_that_only_wait_for_each_other_are_deadlocked() {
             "{awake}"
         );
     }
+}
+
+/// `go test` waits for a test that sleeps or, for so long now, for something else.
+#[test]
+fn a_test_may_sleep_for_half_a_minute() {
+    let told = |reason: &str, seconds: u64| {
+        let all = vec![
+            goroutine(1, "chan receive", &["runtime.gopark", "testing.(*T).Run"]),
+            goroutine(7, reason, &["time.Sleep", "example.com/project.TestSleeps"]),
+        ];
+        let test =
+            ProcessState { pid: Pid(101), ppid: Pid(ROOT), comm: "p.test".into(), ..program(all) };
+        let run = Run::of("go test").starts(101, ROOT, "p.test").passes(Nanos::from_secs(seconds));
+        found(run, vec![go(), test])
+    };
+    assert_eq!(codes(&told("sleep", 10)), [] as [&str; 0]);
+    let long = told("sleep", 60);
+    assert_eq!(codes(&long), ["child-waiting"]);
+    assert!(long[0].summary.contains("sleeps for a set time"), "{}", long[0].summary);
+    assert_eq!(codes(&told("IO wait", 10)), ["child-waiting"]);
 }
 
 #[test]

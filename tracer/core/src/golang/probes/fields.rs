@@ -34,11 +34,7 @@ pub(super) const REQUEST_URL: u16 = 16;
 pub(super) const URL_HOST: u16 = 40;
 pub(super) const URL_PATH: u16 = 56;
 pub(super) const RESPONSE_STATUS: u16 = 16;
-pub(super) const RESPONSE_MAJOR: u16 = 40;
-/// The second word of `http.Response.Body`, an interface.
-pub(super) const RESPONSE_BODY: u16 = 72;
 pub(super) const RESPONSE_LENGTH: u16 = 80;
-pub(super) const RESPONSE_UNPACKED: u16 = 113;
 /// `web.Response.StatusCode`; URL is at its beginning.
 pub(super) const WEB_STATUS: u16 = 32;
 /// `http.persistConn`: the second word of conn, an interface, tlsState, and cacheKey.addr.
@@ -63,10 +59,15 @@ pub(super) const QUESTION_TYPE: u16 = 256;
 /// `codehost.RunArgs.dir`; cmdline, a slice of interfaces, is at its beginning.
 pub(super) const RUN_DIRECTORY: u16 = 24;
 
-/// The second word of `os.SyscallError.Err`, and of `fs.PathError.Err`; what the operation was is at the beginning of both.
+/// The second word of `os.SyscallError.Err`; what the operation was is at its beginning.
 pub(super) const SYSCALL_ERROR: u16 = 24;
-pub(super) const PATH_ERROR: u16 = 40;
-pub(super) const PATH_ERROR_PATH: u16 = 16;
+
+/// `abi.ITab.Type`, to which the first word of an interface that has methods leads, and `abi.Type.Str`.
+pub(super) const ITAB_TYPE: u16 = 8;
+pub(super) const TYPE_NAME: u16 = 40;
+/// `net.OpError.Err` and `tls.CertificateVerificationError.Err`, interfaces.
+pub(super) const OP_ERROR: u16 = 64;
+pub(super) const CERTIFICATE_ERROR: u16 = 24;
 
 const GO_1_19: Fields = Fields {
     tls_config: 72,

@@ -58,15 +58,13 @@ pub enum Function {
     SelectToolchain = 25,
     /// Becomes another toolchain.
     ExecToolchain = 26,
-    /// Writes to a descriptor.
-    Write = 27,
-    /// Asks for the lock of a file.
-    LockFile = 28,
+    /// Prints a message, as the go command does with all that is wrong.
+    Log = 27,
 }
 
 impl Function {
     /// All there are.
-    pub const ALL: [Function; 29] = [
+    pub const ALL: [Function; 28] = [
         Function::LookUp,
         Function::GoLookUp,
         Function::Exchange,
@@ -94,7 +92,6 @@ impl Function {
         Function::Start,
         Function::SelectToolchain,
         Function::ExecToolchain,
-        Function::Write,
-        Function::LockFile,
+        Function::Log,
     ];
 }

@@ -2,6 +2,7 @@
 
 use super::image::Image;
 use crate::golang::module::Module;
+use object::read::ReadRef;
 use std::collections::HashMap;
 use std::ops::Range;
 
@@ -18,8 +19,8 @@ pub(super) enum Found {
 }
 
 /// All functions with one of these names.
-pub(super) fn find<'n>(
-    image: &Image<'_>,
+pub(super) fn find<'n, 'd, R: ReadRef<'d>>(
+    image: &Image<'d, R>,
     module: &Module,
     names: impl IntoIterator<Item = &'n str>,
 ) -> HashMap<&'n str, Found> {
@@ -55,7 +56,11 @@ fn address(module: &Module, entry: [u8; 8]) -> u64 {
 }
 
 /// Its name: the description repeats where the function begins, and then says where its name is.
-fn name<'d>(image: &Image<'d>, module: &Module, entry: [u8; 8]) -> Option<&'d [u8]> {
+fn name<'d, R: ReadRef<'d>>(
+    image: &Image<'d, R>,
+    module: &Module,
+    entry: [u8; 8],
+) -> Option<&'d [u8]> {
     let (begins, at) = halves(entry);
     let description = image.from(module.functions.checked_add(u64::from(at))?)?;
     let (repeated, name) = halves(*description.first_chunk()?);

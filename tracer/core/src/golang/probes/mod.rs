@@ -1,14 +1,16 @@
 //! Where to put probes (uprobes) into a Go program, and how to read what each of them sees: host, URL, status, module, ...
 //!
 //! All of it is data, for a program in the kernel that reads registers and memory and knows nothing of Go. Functions are found by the
-//! table that every Go program has, with symbols or without. A function is probed at its first instruction and at each by which it
+//! table that every Go program has, with symbols or without. A function is probed where it begins and at each instruction by which it
 //! returns, never by its return address: Go moves stacks and looks at them (go.dev/issue/22008). What is missing, was built by a
 //! release that is not known, or is not understood to the last byte is left out, with its reason.
 //!
-//! An entry may be seen twice: a function whose stack is too small makes it larger and begins again (runtime.morestack).
-//! [`Goroutine::stack_end`] less the stack pointer is the same both times, and at the return.
+//! A function whose stack is too small makes it larger and begins again (runtime.morestack). On x86 it is probed behind the check whether
+//! that is so, elsewhere its entry may be seen twice. [`Goroutine::stack_end`] less the stack pointer is the same both times, and at the
+//! return.
 
 mod convention;
+mod entry;
 mod fields;
 mod function;
 mod functions;
@@ -29,8 +31,9 @@ use super::{Binary, Place, Unreadable};
 use fields::Fields;
 use functions::Found;
 use image::Image;
+use object::read::{ReadCache, ReadRef};
 use shapes::Shape;
-use std::io::Cursor;
+use std::io::{Cursor, Read, Seek};
 
 /// The probes of one program.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +44,8 @@ pub struct Points {
     pub processor: Processor,
     /// What of a goroutine is needed to tell calls apart.
     pub goroutine: Goroutine,
+    /// Where in the file the names of types begin; their offsets, as [`What::ErrorType`] is one, count from here.
+    pub types: Option<u64>,
     /// The functions that can be probed, in the order of [`Function::ALL`].
     pub points: Vec<Placed>,
     /// Those that cannot.
@@ -63,7 +68,8 @@ pub struct Placed {
     pub function: Function,
     /// Its name in the program.
     pub symbol: &'static str,
-    /// Where its first instruction is in the file, bytes: what perf_event_open(2) takes for a uprobe.
+    /// Where in the file it is seen to begin, bytes: what perf_event_open(2) takes for a uprobe. The stack pointer and the registers of
+    /// the parameters are there as at its first instruction.
     pub entry_offset: u64,
     /// Where the instructions are by which it returns; at least one.
     pub returns: Vec<u64>,
@@ -107,6 +113,9 @@ pub enum Why {
     /// It can end by going on in another function.
     #[error("it leaves by a jump at {0:#x}")]
     JumpsAway(u64),
+    /// Where it is to be probed, it calls a method of an interface; it has so many such calls.
+    #[error("it calls {0} methods, and not one")]
+    Calls(usize),
     /// It has no instruction to return by.
     #[error("it does not return")]
     NeverReturns,
@@ -117,9 +126,23 @@ pub enum Why {
 /// # Errors
 /// When it was built by a Go before 1.18, or its tables cannot be read.
 pub fn points(file: &[u8]) -> Result<Option<Points>, Unreadable> {
-    let (Some(binary), Some(image)) = (Binary::read(Cursor::new(file))?, Image::of(file)) else {
-        return Ok(None);
-    };
+    points_of(Cursor::new(file))
+}
+
+/// Likewise; of the file only what is needed is read, and kept while it is looked at.
+///
+/// # Errors
+/// As [`points`].
+pub fn points_of(mut file: impl Read + Seek) -> Result<Option<Points>, Unreadable> {
+    let Some(binary) = Binary::read(&mut file)? else { return Ok(None) };
+    let file = ReadCache::new(file);
+    Image::of(&file).map(|image| points_in(&binary, &image)).transpose()
+}
+
+fn points_in<'d, R: ReadRef<'d>>(
+    binary: &Binary,
+    image: &Image<'d, R>,
+) -> Result<Points, Unreadable> {
     let version = &binary.build.version;
     let minor = layout::minor(version);
     let layout = minor
@@ -129,17 +152,19 @@ pub fn points(file: &[u8]) -> Result<Option<Points>, Unreadable> {
         version: version.clone(),
         processor: binary.processor,
         goroutine: goroutine(&layout),
+        types: None,
         points: Vec::new(),
         left: Vec::new(),
     };
     match minor.and_then(|minor| Some((minor, fields::of(minor)?))) {
         Some((minor, fields)) => {
-            let module = module(&binary, &image, &layout)?;
-            points.place(&image, &module, &shapes(minor, &fields));
+            let module = module(binary, image, &layout)?;
+            points.types = module.types.and_then(|types| image.offset(types));
+            points.place(image, &module, &shapes(minor, &fields));
         }
         None => points.leave_all(&Why::Release(version.clone())),
     }
-    Ok(Some(points))
+    Ok(points)
 }
 
 fn goroutine(layout: &Layout) -> Goroutine {
@@ -148,7 +173,11 @@ fn goroutine(layout: &Layout) -> Goroutine {
 }
 
 /// The table of contents, as the file has it: not moved.
-fn module(binary: &Binary, image: &Image<'_>, layout: &Layout) -> Result<Module, Unreadable> {
+fn module<'d, R: ReadRef<'d>>(
+    binary: &Binary,
+    image: &Image<'d, R>,
+    layout: &Layout,
+) -> Result<Module, Unreadable> {
     Module::find(&Pages::new(image), &Place { binary, bias: 0 }, layout)
 }
 
@@ -158,7 +187,12 @@ fn shapes(minor: u32, fields: &Fields) -> Vec<(Function, Option<Shape>)> {
 }
 
 impl Points {
-    fn place(&mut self, image: &Image<'_>, module: &Module, shapes: &[(Function, Option<Shape>)]) {
+    fn place<'d, R: ReadRef<'d>>(
+        &mut self,
+        image: &Image<'d, R>,
+        module: &Module,
+        shapes: &[(Function, Option<Shape>)],
+    ) {
         let symbols = shapes.iter().filter_map(|(_, shape)| Some(shape.as_ref()?.symbol));
         let found = functions::find(image, module, symbols);
         for (function, shape) in shapes {
@@ -178,24 +212,25 @@ impl Points {
     }
 }
 
-fn placed(
+fn placed<'d, R: ReadRef<'d>>(
     function: Function,
     shape: &Shape,
     found: Option<&Found>,
-    image: &Image<'_>,
+    image: &Image<'d, R>,
     processor: Processor,
 ) -> Result<Placed, Why> {
     let range = match found.ok_or(Why::Missing)? {
         Found::Once(range) => range,
         Found::Twice => return Err(Why::Twice),
     };
-    let (code, entry_offset) = image.code(range).ok_or(Why::NotInFile)?;
+    let (code, first) = image.code(range).ok_or(Why::NotInFile)?;
     let returns = returns::returns(processor, code, range)?;
-    let returns = returns.into_iter().map(|at| entry_offset.checked_add(at));
+    let returns = returns.into_iter().map(|at| first.checked_add(at));
+    let entry = shape.site.find(processor, code)?;
     Ok(Placed {
         function,
         symbol: shape.symbol,
-        entry_offset,
+        entry_offset: first.checked_add(entry).ok_or(Why::NotInFile)?,
         returns: returns.collect::<Option<_>>().ok_or(Why::NotInFile)?,
         recipes: shape.recipes(processor),
     })

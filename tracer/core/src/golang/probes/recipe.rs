@@ -142,18 +142,10 @@ pub enum What {
     /// The path of a URL, decoded.
     Path = 20,
     Status = 21,
-    /// 1 or 2: the major version of HTTP.
-    HttpMajor = 22,
     /// -1 where it is not known.
     ContentLength = 23,
     /// Which body: the same number, the same body.
     Body = 24,
-    /// 1 where the transport unpacks gzip, so that what is read is another body than [`What::Body`].
-    Unpacked = 25,
-    /// The packed body then, over HTTP/1.
-    PackedBody = 26,
-    /// The packed body then, over HTTP/2.
-    PackedBody2 = 27,
     /// So many bytes of the body were read.
     Bytes = 28,
     /// Which connection: the same number, the same connection.
@@ -178,6 +170,12 @@ pub enum What {
     Written = 41,
     /// The errno(3) of the error, which it is only where [`What::ErrorText`] is the name of the operation.
     Errno = 42,
-    /// 1 for a shared lock, 2 for an exclusive one.
-    LockMode = 43,
+    /// The type of the error: its lower half is the offset of the type's name (`abi.Type.Str`), from [`Points::types`](super::Points).
+    ErrorType = 43,
+    /// Likewise, the type of what caused it, where it is a `*net.OpError`.
+    CauseType = 44,
+    /// The first string of that cause.
+    CauseText = 45,
+    /// As [`What::CauseType`], where the error is a `*tls.CertificateVerificationError`.
+    CertificateCause = 46,
 }

@@ -71,7 +71,7 @@ fn on(socket: Option<u64>) -> What {
 }
 
 fn ends(status: Option<u16>) -> What {
-    What::GoResponse { goid: 7, status, content_length: Some(4711) }
+    What::GoResponse { goid: 7, status, content_length: Some(4711), error: None }
 }
 
 /// The same request as the bytes on its connection show it.

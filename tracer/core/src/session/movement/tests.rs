@@ -239,23 +239,38 @@ fn cpu_time_moves_unless_it_is_that_of_timers_or_of_a_quota() {
     assert_eq!(run.moved(), 12, "10 %");
 }
 
+/// After so many milliseconds go has used so many of a CPU.
+fn used(run: &mut Run, ms: u64, cpu_ms: u64) {
+    let process =
+        ProcessSample { pid: Pid(GO), cpu_ns: cpu_ms * 1_000_000, written: 0, state: 'S' };
+    let what = What::Sample(Sample { connections: vec![], processes: vec![process] });
+    run.session.apply(&Event { t: Nanos::from_millis(ms), pid: Pid(0), tid: Tid(0), what });
+}
+
+/// As a collection of garbage does it, and a machine that wakes up.
+#[test]
+fn a_burst_of_cpu_time_is_no_movement() {
+    let mut run = Run::new();
+    (0..12).for_each(|n| used(&mut run, 10_000 + 250 * n, n));
+    used(&mut run, 13_000, 32);
+    used(&mut run, 13_250, 47);
+    used(&mut run, 13_500, 69);
+    assert_eq!(run.moved(), 0, "58 ms in 750 ms, and nothing around them");
+    (0..8).for_each(|n| used(&mut run, 13_750 + 250 * n, 69 + 20 * n));
+    assert_eq!(run.moved(), 15, "8 % of a CPU, and it goes on");
+}
+
 /// Two samples follow each other at once behind a reading that took long.
 #[test]
 fn no_share_is_told_of_a_moment() {
     let mut run = Run::new();
-    let used = |run: &mut Run, ms: u64, cpu_ms: u64| {
-        let process =
-            ProcessSample { pid: Pid(GO), cpu_ns: cpu_ms * 1_000_000, written: 0, state: 'S' };
-        let what = What::Sample(Sample { connections: vec![], processes: vec![process] });
-        run.session.apply(&Event { t: Nanos::from_millis(ms), pid: Pid(0), tid: Tid(0), what });
-    };
     used(&mut run, 10_000, 0);
     used(&mut run, 10_010, 1);
     assert_eq!(run.moved(), 0, "10 % of 10 ms");
     used(&mut run, 10_250, 2);
     assert_eq!(run.moved(), 0, "1 % of 250 ms");
-    used(&mut run, 10_260, 30);
-    used(&mut run, 10_500, 30);
+    used(&mut run, 10_260, 80);
+    used(&mut run, 10_500, 80);
     assert_eq!(run.moved(), 10, "what was used in a moment counts in the time around it");
 }
 

@@ -40,7 +40,7 @@ fn on(goid: u64, socket: u64) -> What {
 }
 
 fn ends(goid: u64, status: u16) -> What {
-    What::GoResponse { goid, status: Some(status), content_length: Some(7) }
+    What::GoResponse { goid, status: Some(status), content_length: Some(7), error: None }
 }
 
 fn connects(fd: i32, socket: u64) -> [What; 2] {

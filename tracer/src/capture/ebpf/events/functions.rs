@@ -1,18 +1,18 @@
 //! Calls of Go functions, and what go says on standard error.
 
 use super::super::calls::{Open, Values};
+use super::super::failures;
 use super::super::probes::GoPoints;
 use super::super::requests;
 use super::{Translator, pid, target};
-use crate::capture::said::{STDERR, Whole};
+use crate::capture::said::{STDERR, Said, Whole};
 use gmtrace_abi as abi;
 use gmtrace_abi::{Head, Kind};
 use gmtrace_core::decode::sockaddr::Address;
-use gmtrace_core::event::{Event, KnownBy, LockKind, LockMode, Transport, What};
+use gmtrace_core::event::{GoStep, Transport, What};
 use gmtrace_core::golang::probes::{Function, What as Meaning};
 use gmtrace_core::units::{Fd, Inode, Pid};
 use nix::errno::Errno;
-use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 
 impl Translator {
@@ -30,15 +30,30 @@ impl Translator {
         if kind == Some(Kind::GoEntry) {
             let values = Values::read(&point.entry, values, texts);
             self.request(head, goroutine, point.function, &values);
-            return self.calls.begins(goroutine, which, head.t, point, values);
+            if let (Some(step), Some(module)) = (step(point.function), module(&values)) {
+                self.tell(head, What::GoStepStart { goid, step, module });
+            }
+            if point.ends {
+                self.calls.begins(goroutine, which, head.t, point, values);
+            }
+            return;
         }
         let values = Values::read(&point.at_return, values, texts);
         let Some(call) = self.calls.ends(goroutine, which) else { return };
         match call.function {
             Function::Connect => self.go_connected(head, goroutine, &call, &values),
-            Function::LockFile => self.go_locked(head, &call, &values),
-            Function::RoundTrip => self.tell(head, requests::response(goid, &values)),
-            _ => {}
+            Function::RoundTrip => {
+                let names = point.names.as_ref().filter(|_| requests::has_failed(&values));
+                let types = names.and_then(|names| names.open());
+                let error = types.and_then(|types| failures::told(&values, &types));
+                self.tell(head, requests::response(goid, &values, error));
+            }
+            function => {
+                let failed = values.number(Meaning::Error) != Some(0);
+                if let (Some(step), Some(module)) = (step(function), module(&call.values)) {
+                    self.tell(head, What::GoStepEnd { goid, step, module, failed });
+                }
+            }
         }
     }
 
@@ -95,53 +110,30 @@ impl Translator {
         self.tell(head, What::ConnectEnd { fd, socket, result });
     }
 
-    /// A lock that the filesystem refused: the kernel's own tracepoint is behind that.
-    pub(super) fn go_locked(&mut self, head: &Head, call: &Open, values: &Values) {
-        let Some(errno) = values.errno(&["Lock", "RLock"]) else { return };
-        let descriptor = call.values.number(Meaning::Descriptor);
-        let Some(fd) = descriptor.and_then(|fd| i32::try_from(fd).ok()).map(Fd) else { return };
-        let path = values.text(Meaning::Path).map(Cow::into_owned).unwrap_or_default();
-        let mode = match call.values.number(Meaning::LockMode) {
-            Some(1) => LockMode::Shared,
-            _ => LockMode::Exclusive,
-        };
-        let kind = LockKind::Flock;
-        self.tell(head, What::LockRequest { fd, path: path.clone(), kind, mode });
-        let result = Some(format!("{:?}", Errno::from_raw(errno)));
-        self.tell(head, What::LockEnd { fd, path, result, known_by: KnownBy::Return });
+    /// A message was printed: whole lines (log.Output).
+    pub(super) fn logged(&mut self, head: &Head, length: u64, message: &[u8]) {
+        let cut = length > message.len() as u64;
+        let Whole { text, truncated } = Said::default().add(message, cut, self.clock.at(head.t));
+        self.tell(head, What::Output { fd: STDERR, text, truncated, ends_line: !cut });
     }
+}
 
-    pub(super) fn wrote(&mut self, head: &Head, length: u64, written: &[u8]) {
-        let now = self.clock.at(head.t);
-        let cut = length > written.len() as u64;
-        let ends_line = !cut && written.last() == Some(&b'\n');
-        let said = self.said.entry(pid(head.pid)).or_default();
-        let Whole { text, truncated } = said.add(written, cut, now);
-        self.tell(head, What::Output { fd: STDERR, text, truncated, ends_line });
+/// What a function does for a module.
+fn step(function: Function) -> Option<GoStep> {
+    match function {
+        Function::LockVersion => Some(GoStep::Lock),
+        Function::Zip => Some(GoStep::Fetch),
+        Function::LookUpSum => Some(GoStep::Verify),
+        _ => None,
     }
+}
 
-    /// Unfinished lines whose writers have been silent for a moment; those of all, where the run is over.
-    pub fn old_lines(&mut self, over: bool) -> Vec<Event> {
-        let now = self.clock.now();
-        let old: Vec<(Pid, String)> = self
-            .said
-            .iter_mut()
-            .filter(|(_, said)| said.is_unfinished() && (over || said.is_old(now)))
-            .filter_map(|(pid, said)| Some((*pid, said.rest()?)))
-            .collect();
-        let event = |(pid, text): (Pid, String)| {
-            let what = What::Output { fd: STDERR, text, truncated: false, ends_line: false };
-            Event { t: now, pid, tid: pid.into(), what }
-        };
-        old.into_iter().map(event).collect()
-    }
-
-    /// The unfinished line of a process that ends, or becomes another program.
-    pub(super) fn say_the_rest(&mut self, head: &Head) {
-        if let Some(text) = self.said.remove(&pid(head.pid)).and_then(|mut said| said.rest()) {
-            self.tell(head, What::Output { fd: STDERR, text, truncated: false, ends_line: false });
-        }
-    }
+/// `path@version`. The go.mod file of a version has a line of its own in the checksum database, and is called `version/go.mod` there
+/// (checkGoMod in src/cmd/go/internal/modfetch/fetch.go).
+fn module(values: &Values) -> Option<String> {
+    let version = values.text(Meaning::Version)?;
+    let version = version.strip_suffix("/go.mod").unwrap_or(&version);
+    Some(format!("{}@{version}", values.text(Meaning::Module)?))
 }
 
 /// The address of an attempt.

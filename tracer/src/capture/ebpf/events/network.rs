@@ -2,6 +2,7 @@
 
 use super::{REMEMBERED, Stream, Translator, c_string, error_name, pid};
 use crate::capture::messages;
+use crate::capture::ptrace::program;
 use gmtrace_abi as abi;
 use gmtrace_abi::{Head, Kind};
 use gmtrace_core::decode::sockaddr::Address;
@@ -35,12 +36,13 @@ impl Message<'_> {
 impl Translator {
     pub(super) fn look_up(&mut self, head: &Head, lookup: &abi::Lookup, begins: bool) {
         let name = c_string(&lookup.name);
+        let service = Some(c_string(&lookup.service)).filter(|service| !service.is_empty());
         if begins {
             self.libc.insert(pid(head.pid));
-            self.tell(head, What::GetaddrinfoStart { name: Some(name) });
+            self.tell(head, What::GetaddrinfoStart { name: Some(name), service });
         } else {
             let result = eai_name(lookup.result);
-            self.tell(head, What::GetaddrinfoEnd { name, result });
+            self.tell(head, What::GetaddrinfoEnd { name, service, result });
         }
     }
 
@@ -78,7 +80,10 @@ impl Translator {
                 if datagram {
                     self.datagram_socket(head, ends, peer);
                 }
-                let by_libc = self.libc.contains(&pid(head.pid));
+                // Linked into the program, libc's getaddrinfo is not seen.
+                let asker = pid(head.pid);
+                let is_go = || self.go.contains(&asker) || program::is_go(asker.0);
+                let by_libc = self.libc.contains(&asker) || !is_go();
                 let via = if by_libc { ResolverKind::Libc } else { ResolverKind::Go };
                 let what = messages::dns_question(socket, Some(peer), bytes, !datagram, via);
                 self.tell_some(head, what);

@@ -4,7 +4,7 @@
 use super::super::convention::{INTERFACE, NUMBER, POINTER, SLICE};
 use super::super::fields::*;
 use super::{Kind, Shape, Wanted, What};
-use super::{error, error_text, given, returned, whole};
+use super::{error, error_text, given, returned, second, whole};
 
 /// (t *Transport) roundTrip(req *Request) (*Response, error)
 pub(super) fn round_trip() -> Shape {
@@ -14,15 +14,22 @@ pub(super) fn round_trip() -> Shape {
         .reads(url(1, &[REQUEST_URL]))
         .reads([
             returned(What::Status, whole(0), &[RESPONSE_STATUS], Kind::Word),
-            returned(What::HttpMajor, whole(0), &[RESPONSE_MAJOR], Kind::Word),
             returned(What::ContentLength, whole(0), &[RESPONSE_LENGTH], Kind::Word),
-            returned(What::Body, whole(0), &[RESPONSE_BODY], Kind::Word),
-            returned(What::Unpacked, whole(0), &[RESPONSE_UNPACKED], Kind::Byte),
-            // gzipReader.body: over HTTP/1 a pointer, over HTTP/2 an interface, the first field of both.
-            returned(What::PackedBody, whole(0), &[RESPONSE_BODY, 0], Kind::Word),
-            returned(What::PackedBody2, whole(0), &[RESPONSE_BODY, 8], Kind::Word),
             error(1),
+            error_text(1),
+            returned(What::ErrorType, whole(1), &TYPE, Kind::Word),
+            of_cause(What::CauseType, OP_ERROR),
+            returned(What::CauseText, second(1), &[OP_ERROR + 8, 0], Kind::Text),
+            of_cause(What::CertificateCause, CERTIFICATE_ERROR),
         ])
+}
+
+/// From the first word of an interface to the name of the type.
+const TYPE: [u16; 2] = [ITAB_TYPE, TYPE_NAME];
+
+/// Likewise, of an interface in what the second result points to.
+fn of_cause(what: What, at: u16) -> Wanted {
+    returned(what, second(1), &[at, ITAB_TYPE, TYPE_NAME], Kind::Word)
 }
 
 /// (pc *persistConn) roundTrip(req *transportRequest) (*Response, error)

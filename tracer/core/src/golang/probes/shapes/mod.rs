@@ -10,6 +10,7 @@ mod program;
 mod resolver;
 
 use super::convention::{self, Slot};
+use super::entry::Site;
 use super::fields::Fields;
 use super::function::Function;
 use super::recipe::{Kind, Moment, Recipe, Start, What};
@@ -88,6 +89,7 @@ fn error_text(slot: usize) -> Wanted {
 #[derive(Debug, Clone)]
 pub(super) struct Shape {
     pub(super) symbol: &'static str,
+    pub(super) site: Site,
     parameters: Vec<Slot>,
     results: Vec<Slot>,
     wanted: Vec<Wanted>,
@@ -97,10 +99,16 @@ impl Shape {
     fn new(symbol: &'static str, parameters: &[Slot], results: &[Slot]) -> Shape {
         Shape {
             symbol,
+            site: Site::Beginning,
             parameters: parameters.to_vec(),
             results: results.to_vec(),
             wanted: Vec::new(),
         }
+    }
+
+    /// Of the method of an interface that a function calls, with these parameters.
+    fn of_method_call(symbol: &'static str, parameters: &[Slot]) -> Shape {
+        Shape { site: Site::MethodCall, ..Shape::new(symbol, parameters, &[]) }
     }
 
     fn reads(self, wanted: impl IntoIterator<Item = Wanted>) -> Shape {
@@ -158,7 +166,6 @@ pub(super) fn shape(function: Function, minor: u32, fields: &Fields) -> Option<S
         Start => program::start(),
         SelectToolchain => return program::select_toolchain(minor),
         ExecToolchain => return program::exec_toolchain(minor),
-        Write => program::write(),
-        LockFile => program::lock_file(),
+        Log => program::log(minor),
     })
 }

@@ -1,9 +1,9 @@
 //! Other programs: src/cmd/go/internal/modfetch/codehost/codehost.go, src/os/exec_posix.go, src/cmd/go/internal/toolchain/select.go.
 
-use super::super::convention::{INTERFACE, NUMBER, POINTER, SLICE, Slot, TEXT};
-use super::super::fields::{FD, PATH_ERROR, PATH_ERROR_PATH, RUN_DIRECTORY};
+use super::super::convention::{INTERFACE, POINTER, SLICE, Slot, TEXT};
+use super::super::fields::{FD, RUN_DIRECTORY};
 use super::{Kind, Part, Shape, Wanted, What};
-use super::{error, error_text, given, returned, second, whole};
+use super::{error, given, returned, whole};
 
 /// `RunArgs`: cmdline []any, dir string, local bool, env []string, stdin io.Reader.
 const RUN_ARGS: Slot = Slot { words: Some(11), bytes: 88 };
@@ -46,26 +46,12 @@ pub(super) fn start() -> Shape {
     ])
 }
 
-/// (fd *poll.FD) Write(p []byte) (int, error), src/internal/poll/fd_unix.go
-pub(super) fn write() -> Shape {
-    let parameters = [POINTER, SLICE];
-    Shape::new("internal/poll.(*FD).Write", &parameters, &[NUMBER, INTERFACE]).reads([
-        given(What::Descriptor, whole(0), &[FD], Kind::Word),
+/// Where (l *Logger) output, before 1.21 Output, calls l.out.Write(p []byte), src/log/log.go: the logger of go writes to an `*os.File`.
+pub(super) fn log(minor: u32) -> Shape {
+    let symbol = if minor < 21 { "log.(*Logger).Output" } else { "log.(*Logger).output" };
+    Shape::of_method_call(symbol, &[POINTER, SLICE]).reads([
+        given(What::Descriptor, whole(0), &[0, FD], Kind::Word),
         given(What::Written, whole(1), &[], Kind::Text),
-    ])
-}
-
-/// lock(f File, lt lockType) error, src/cmd/go/internal/lockedfile/internal/filelock/filelock_unix.go: f is an `*os.File`, which
-/// is a pointer to what begins with a poll.FD; the error is an `*fs.PathError`.
-pub(super) fn lock_file() -> Shape {
-    let symbol = "cmd/go/internal/lockedfile/internal/filelock.lock";
-    Shape::new(symbol, &[INTERFACE, NUMBER], &[INTERFACE]).reads([
-        given(What::Descriptor, second(0), &[0, FD], Kind::Word),
-        given(What::LockMode, whole(1), &[], Kind::Half),
-        error(0),
-        error_text(0),
-        returned(What::Errno, second(0), &[PATH_ERROR, 0], Kind::Word),
-        returned(What::Path, second(0), &[PATH_ERROR_PATH], Kind::Text),
     ])
 }
 
