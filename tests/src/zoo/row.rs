@@ -17,6 +17,8 @@ use super::Looking;
 /// So many bytes of a text are kept, and so many expectations.
 const TEXT: usize = 4000;
 const BLAMES: usize = 40;
+/// So many lines of a failure are said at once.
+const LINES_SAID: usize = 20;
 
 /// What is known of it so far.
 #[derive(Debug)]
@@ -94,13 +96,19 @@ impl Row {
         append(&self.about("not-applicable", Some(why)))
     }
 
+    /// Says at once why it failed: libtest does at the end of all tests, which is long after. Not by eprintln!, whose words libtest
+    /// keeps until then.
+    pub(super) fn say_failure(&self, outcome: &thread::Result<Result<()>>) -> Result<()> {
+        let Some(failure) = failure_of(outcome) else { return Ok(()) };
+        let first: Vec<&str> = failure.lines().take(LINES_SAID).collect();
+        let (test, way) = (&self.test, self.looking.name());
+        let text = format!("{test}::{way} failed:\n{}\n", first.join("\n"));
+        Ok(std::io::stderr().write_all(text.as_bytes())?)
+    }
+
     fn line(&self, outcome: &thread::Result<Result<()>>) -> Value {
         let told = self.told.borrow();
-        let failure = match outcome {
-            Ok(Ok(())) => None,
-            Ok(Err(error)) => Some(format!("{error:#}")),
-            Err(panic) => Some(words_of(panic.as_ref())),
-        };
+        let failure = failure_of(outcome);
         let state = match (&failure, &told.skipped) {
             (Some(_), _) => "wrong",
             (None, Some(_)) => "skipped",
@@ -213,6 +221,15 @@ fn append(line: &Value) -> Result<()> {
     let mut file = std::fs::OpenOptions::new().create(true).append(true).open(file)?;
     // One write(2) to a file open for appending: those of other processes come before or after it.
     Ok(file.write_all(format!("{line}\n").as_bytes())?)
+}
+
+/// Why a scenario failed, where it did.
+fn failure_of(outcome: &thread::Result<Result<()>>) -> Option<String> {
+    match outcome {
+        Ok(Ok(())) => None,
+        Ok(Err(error)) => Some(format!("{error:#}")),
+        Err(panic) => Some(words_of(panic.as_ref())),
+    }
 }
 
 /// What a test that ended by a panic said.

@@ -189,6 +189,7 @@ impl Trial {
             Ok(())
         }));
         row.write(&outcome)?;
+        row.say_failure(&outcome)?;
         outcome.unwrap_or_else(|panic| resume_unwind(panic))
     }
 }

@@ -99,6 +99,7 @@ impl Names {
             | What::Stopped { .. }
             | What::Continued
             | What::ForeignSyscall { .. }
+            | What::Lapse { .. }
             | What::Unknown => {}
         }
     }

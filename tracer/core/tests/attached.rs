@@ -416,6 +416,115 @@ fn the_lock_table_tells_where_system_calls_do_not() {
     assert!(Watch::is_proven(&finding));
 }
 
+fn lock_file(module: &str) -> DescriptorTarget {
+    DescriptorTarget::File(format!("/c/cache/download/example.com/{module}/@v/v1.0.0.lock"))
+}
+
+/// A go command that has locked one module, by one goroutine, and waits for the lock of another one, by another goroutine.
+fn shares_a_cache(pid: Pid, locked: &str, wanted: &str) -> ProcessState {
+    let file = |fd, module: &str, locks| Descriptor {
+        target: lock_file(module),
+        locks,
+        ..socket(fd, HTTP)
+    };
+    let held = HeldLock {
+        kind: LockKind::Flock,
+        mode: LockMode::Exclusive,
+        pid,
+        file: format!("fe:00:{locked}"),
+    };
+    let flock = Syscall { nr: 73, name: "flock".into(), args: [10, 2, 0, 0, 0, 0] };
+    let thread = ThreadState {
+        tid: pid.into(),
+        state: 'S',
+        syscall: Some(flock),
+        cpu_ns: None,
+        wchan: None,
+    };
+    ProcessState {
+        pid,
+        in_tree: pid == GO,
+        threads: vec![thread],
+        descriptors: vec![file(9, locked, vec![held]), file(10, wanted, Vec::new())],
+        ..go()
+    }
+}
+
+fn reads_shared(look: &mut Look, ms: u64, cause: SnapshotCause, processes: Vec<ProcessState>) {
+    let locks = |p: &ProcessState| {
+        let line = |waiting, target: &DescriptorTarget| {
+            let DescriptorTarget::File(path) = target else { unreachable!() };
+            let module = path.split('/').nth(5).unwrap();
+            let (kind, mode) = (LockKind::Flock, LockMode::Exclusive);
+            KernelLock { id: 1, waiting, kind, mode, pid: p.pid, file: format!("fe:00:{module}") }
+        };
+        [line(false, &p.descriptors[0].target), line(true, &p.descriptors[1].target)]
+    };
+    let locks = processes.iter().flat_map(locks).collect();
+    look.at(
+        ms,
+        What::Snapshot(Box::new(Snapshot { cause, processes, locks, ..Snapshot::default() })),
+    );
+}
+
+/// Each goroutine of a go command has locks of its own: what one has locked does not wait for what another one waits for.
+#[test]
+fn go_commands_that_share_a_cache_are_no_cycle() {
+    let both = || vec![shares_a_cache(GO, "a", "b"), shares_a_cache(Pid(200), "b", "a")];
+    let mut look = Look::new();
+    reads_shared(&mut look, 10_000, SnapshotCause::Asked, both());
+    reads_shared(&mut look, 11_000, SnapshotCause::Confirm, both());
+    let finding = look.only();
+    assert_eq!((finding.code.as_str(), finding.chain.len()), ("lock-held", 1));
+    assert_eq!(finding.lock.unwrap().holders[0].pid, Pid(200));
+}
+
+#[test]
+fn programs_that_lock_both_files_are_a_cycle() {
+    let other = |p: ProcessState| ProcessState { role: ProcessRole::Other, ..p };
+    let both = || vec![shares_a_cache(GO, "a", "b"), other(shares_a_cache(Pid(200), "b", "a"))];
+    let mut look = Look::new();
+    reads_shared(&mut look, 10_000, SnapshotCause::Asked, both());
+    reads_shared(&mut look, 11_000, SnapshotCause::Confirm, both());
+    assert_eq!(look.only().code, "lock-cycle");
+}
+
+#[test]
+fn who_waits_for_another_lock_than_before_has_obtained_one() {
+    let mut look = Look::new();
+    let holder = || shares_a_cache(Pid(200), "b", "d");
+    reads_shared(
+        &mut look,
+        10_000,
+        SnapshotCause::Asked,
+        vec![shares_a_cache(GO, "a", "b"), holder()],
+    );
+    reads_shared(
+        &mut look,
+        11_000,
+        SnapshotCause::Confirm,
+        vec![shares_a_cache(GO, "a", "c"), holder()],
+    );
+    assert_eq!(
+        look.0.not_waiting(),
+        ["go mod download (pid 100) works: it moved between two looks."]
+    );
+}
+
+#[test]
+fn what_spins_only_now_is_looked_at_once_more() {
+    let uses = |cpu_ms: u64| {
+        vec![ProcessState { cpu_ns: 1_000_000 * cpu_ms, descriptors: Vec::new(), ..go() }]
+    };
+    let mut look = Look::new();
+    look.first(uses(0), Vec::new());
+    look.read(10_300, SnapshotCause::Asked, uses(1), Vec::new());
+    look.second(uses(400), Vec::new());
+    assert!(!look.0.is_checked(), "others had the CPU until now");
+    look.read(12_000, SnapshotCause::Confirm, uses(900), Vec::new());
+    assert!(look.0.is_checked());
+}
+
 #[test]
 fn a_program_that_is_not_go_is_idle() {
     let mut look = Look::new();

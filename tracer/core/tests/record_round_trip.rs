@@ -190,6 +190,7 @@ fn every_kind() -> Vec<What> {
         })),
         What::Snapshot(Box::new(snapshot())),
         What::Lost { what: text(), count: 1, why: text() },
+        What::Lapse { ns: Nanos(u64::MAX) },
         What::Note { text: text() },
         What::Unknown,
     ]
@@ -235,6 +236,7 @@ fn kind(what: &What) -> u8 {
         What::GoResponse { .. } => 34,
         What::GoStepStart { .. } => 35,
         What::GoStepEnd { .. } => 36,
+        What::Lapse { .. } => 37,
     }
 }
 
@@ -249,7 +251,7 @@ fn every_kind_survives() {
         assert!(!line.contains('\n'));
         assert_eq!(serde_json::from_str::<Record>(&line).unwrap(), record, "{line}");
     }
-    assert_eq!(kinds.len(), 37);
+    assert_eq!(kinds.len(), 38);
 }
 
 #[test]

@@ -1,7 +1,12 @@
 //! The one clock: CLOCK_MONOTONIC, counted from the start of the run.
 
-use gmtrace_core::units::Nanos;
+use gmtrace_core::event::{Event, What};
+use gmtrace_core::units::{Nanos, Pid};
 use nix::time::{ClockId, clock_gettime};
+use std::time::Duration;
+
+/// Whoever sleeps on a busy machine wakes up some tens of milliseconds late. What is later than this did not run.
+const LATE: Nanos = Nanos::from_millis(200);
 
 /// Tells the time since the start of the run. The same in every process of gmtrace, since CLOCK_MONOTONIC is the machine's
 /// (clock_gettime(2)).
@@ -29,6 +34,15 @@ impl Clock {
     /// Time since the start.
     pub fn now(self) -> Nanos {
         Nanos(monotonic().saturating_sub(self.start))
+    }
+
+    /// What the end of a sleep says, which began then and was to last `meant`: nothing, where it came in time.
+    pub fn lapse(self, began: Nanos, meant: Duration) -> Option<Event> {
+        let t = self.now();
+        let meant = u64::try_from(meant.as_nanos()).unwrap_or(u64::MAX);
+        let ns = Nanos(t.since(began).0.saturating_sub(meant));
+        let event = Event { t, pid: Pid(0), tid: Pid(0).into(), what: What::Lapse { ns } };
+        (ns >= LATE).then_some(event)
     }
 
     /// CLOCK_MONOTONIC itself, in nanoseconds.

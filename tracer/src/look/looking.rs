@@ -189,7 +189,7 @@ impl Running {
         loop {
             let left =
                 limit.map_or(AGAIN, |limit| limit.saturating_sub(began.elapsed()).min(AGAIN));
-            if pause(told, left) {
+            if self.pause(told, left) {
                 return Over::Told;
             }
             if limit.is_some_and(|limit| began.elapsed() >= limit) {
@@ -222,29 +222,51 @@ impl Running {
 
     /// A second after the first, or after things had settled.
     fn second_reading(&mut self, told: Option<&Told>) -> Option<Over> {
-        pause(told, SETTLE);
+        self.pause(told, SETTLE);
         if let Some(over) = self.read(SnapshotCause::Asked) {
             return Some(over);
         }
+        let mut is_told = false;
         loop {
             let since = self.watch.settled().unwrap_or_default();
-            let passed = Duration::from_nanos(self.clock.now().since(since).0);
-            let left = AGAIN.saturating_sub(passed);
-            let mut busy = self.watch.session.may_spin(self.clock.now());
-            busy.truncate(BUSY);
-            let pauses = if busy.is_empty() { left } else { left.min(OFTEN) };
-            if pause(told, pauses) || pauses == left {
+            let watched = self.watch.session.watched(since, self.clock.now());
+            let left = AGAIN.saturating_sub(Duration::from_nanos(watched.0));
+            if left.is_zero() || is_told {
                 let over = self.read(SnapshotCause::Confirm);
                 if over.is_some() || self.watch.is_checked() {
                     return over;
                 }
+                is_told = false;
                 continue;
             }
+            let mut busy = self.watch.session.may_spin(self.clock.now());
+            busy.truncate(BUSY);
+            if busy.is_empty() {
+                is_told = self.pause(told, left);
+                continue;
+            }
+            is_told = self.pause(told, left.min(OFTEN));
             let Some(events) = self.observer.running(busy, READING) else {
                 return Some(Over::Silent);
             };
             self.take(events);
         }
+    }
+
+    /// Sleeps, and says whether a signal has come that asks to end.
+    fn pause(&mut self, told: Option<&Told>, time: Duration) -> bool {
+        let began = self.clock.now();
+        let is_told = match told {
+            Some(told) => told.within(time).is_some(),
+            None => {
+                std::thread::sleep(time);
+                false
+            }
+        };
+        if let Some(lapse) = self.clock.lapse(began, time) {
+            self.take(vec![lapse]);
+        }
+        is_told
     }
 
     /// Reads, and says what there is to say; whether that was the last time.
@@ -397,17 +419,6 @@ impl Running {
                 let mut out = std::io::stdout().lock();
                 let _gone = out.write_all(&bytes).and_then(|()| out.flush());
             }
-        }
-    }
-}
-
-/// Sleeps, and says whether a signal has come that asks to end.
-fn pause(told: Option<&Told>, time: Duration) -> bool {
-    match told {
-        Some(told) => told.within(time).is_some(),
-        None => {
-            std::thread::sleep(time);
-            false
         }
     }
 }

@@ -228,7 +228,16 @@ impl Running {
             self.obey_limits(now);
             self.remind(now);
             self.draw(now);
-            self.side.events.rest(pause(now));
+            self.rest();
+        }
+    }
+
+    fn rest(&mut self) {
+        let began = self.side.clock.now();
+        let time = pause(began);
+        self.side.events.rest(time);
+        if let Some(lapse) = self.side.clock.lapse(began, time) {
+            self.take(lapse);
         }
     }
 

@@ -79,7 +79,7 @@ fn join_lock(
         return super::lock_cycle::closed(scene, finding, holder.pid, path);
     }
     for holder in holders.iter().filter(|h| h.alive) {
-        let Some(theirs) = best_below(scene, holder.pid, found) else { continue };
+        let Some(theirs) = best_below(scene, holder.pid, finding, found) else { continue };
         let root = join(scene, theirs, found, path);
         return behind_lock(scene, finding, holder, from(scene, holder.pid, root));
     }
@@ -110,12 +110,31 @@ fn join_other_end(
     }
 }
 
-/// The best finding of `pid` or of what runs below it.
-fn best_below<'f>(scene: &Scene<'_>, pid: Pid, found: &'f [Finding]) -> Option<&'f Finding> {
+/// The best finding of `holder`, or of what runs below it, that may keep it from giving up the lock that `behind` waits for.
+fn best_below<'f>(
+    scene: &Scene<'_>,
+    holder: Pid,
+    behind: &Finding,
+    found: &'f [Finding],
+) -> Option<&'f Finding> {
     found
         .iter()
-        .filter(|f| !super::is_last_resort(f) && scene.session.is_below(f.blocked.pid, pid))
+        .filter(|f| !super::is_last_resort(f) && scene.session.is_below(f.blocked.pid, holder))
+        .filter(|f| f.blocked.pid != holder || !is_for_others(scene, f, behind))
         .min_by_key(|f| super::order(f))
+}
+
+/// Whether a go command waits so for other modules than that whose lock it holds: it downloads ten at a time, each in a goroutine of
+/// its own, and a goroutine locks one version only (lockVersion in cmd/go/internal/modfetch).
+fn is_for_others(scene: &Scene<'_>, finding: &Finding, behind: &Finding) -> bool {
+    let all_told = finding.modules.len() as u64 == finding.modules_total;
+    let locked = &behind.modules;
+    let others = !finding.modules.iter().any(|module| locked.contains(module));
+    scene.is_go(finding.blocked.pid)
+        && all_told
+        && !finding.modules.is_empty()
+        && !locked.is_empty()
+        && others
 }
 
 /// `finding` waits for a lock whose `holder` is itself stuck for the reason `root`.

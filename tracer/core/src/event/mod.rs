@@ -459,6 +459,12 @@ pub enum What {
         /// Why.
         why: String,
     },
+    /// gmtrace did not run until now, when it should have: the machine stood still, or others had its CPUs. What did not move meanwhile
+    /// proves nothing.
+    Lapse {
+        /// For how long, in nanoseconds.
+        ns: Nanos,
+    },
     /// A sentence for the report that nothing is concluded from.
     Note {
         /// The sentence.

@@ -6,7 +6,7 @@ use crate::event::{
     DescriptorTarget, KernelLock, LockKind, LockMode, ProcessRole, ProcessState, ResolverKind,
     Snapshot, Socket, Syscall, TcpInfo, TcpSample, ThreadState, Transport,
 };
-use crate::units::{Fd, Nanos};
+use crate::units::{Fd, Nanos, Pid};
 
 /// Standard input, output and error may be sockets that were inherited: they are nobody's wait.
 const STANDARD: i32 = 2;
@@ -46,6 +46,8 @@ impl Session {
             let same = |l: &&LockWait| l.tid == lock.tid && l.path == lock.path;
             lock.since = self.found_locks.iter().find(same).map_or(t, |known| known.since);
         }
+        let left = self.left_locks(&locks, snapshot);
+        left.into_iter().for_each(|pid| self.acted(pid, t));
         self.found_locks = locks;
         let mut lookups: Vec<Lookup> = processes().filter_map(|p| lookup(t, p, snapshot)).collect();
         lookups.retain(|found| !self.lookups.iter().any(|l| l.pid == found.pid && !l.is_over()));
@@ -53,6 +55,20 @@ impl Session {
             self.continue_lookup(lookup);
         }
         self.found_lookups = lookups;
+    }
+
+    /// Those of the tree that waited for a lock in the snapshot before, and no longer do: the thread waits for something else now, and
+    /// nobody else of its process for that lock. Between two snapshots it may have moved in no other way that shows.
+    fn left_locks(&self, waits: &[LockWait], snapshot: &Snapshot) -> Vec<Pid> {
+        let is_left = |before: &&LockWait| {
+            let process = snapshot.processes.iter().find(|p| p.pid == before.pid);
+            let thread = process.and_then(|p| p.threads.iter().find(|t| t.tid == before.tid));
+            let elsewhere =
+                thread.is_some_and(|thread| thread.sleeps() && thread.syscall.is_some());
+            elsewhere && !waits.iter().any(|w| (w.pid, &w.path) == (before.pid, &before.path))
+        };
+        let known = self.found_locks.iter().filter(|w| self.processes.contains_key(&w.pid));
+        known.filter(is_left).map(|w| w.pid).collect()
     }
 
     /// A look-up at the same server that the snapshot before showed too goes on.

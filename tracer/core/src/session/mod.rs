@@ -7,6 +7,7 @@ mod connection;
 mod elsewhere;
 mod found;
 mod getaddrinfo;
+mod lapses;
 mod lock;
 mod lookup;
 mod missed;
@@ -22,6 +23,7 @@ mod work;
 pub use body::{Bodies, Body};
 pub use connection::{Connection, Hello, Phase, Request, Response};
 pub use getaddrinfo::Getaddrinfo;
+pub use lapses::Lapses;
 pub use lock::LockWait;
 pub use lookup::{ByLibc, Lookup, Question};
 pub use movement::{CPU_SHARE_THAT_MOVES, Movement, OLD_WAIT, WRITTEN_THAT_MOVES};
@@ -97,6 +99,8 @@ pub struct Session {
     pub names: HashMap<IpAddr, Vec<String>>,
     /// When each go command last moved.
     pub movement: Movement,
+    /// When gmtrace itself did not run.
+    pub lapses: Lapses,
     /// Signals worth knowing: (when, to whom, which, by whom).
     pub signals: Vec<(Nanos, Pid, String, crate::event::SignalSender)>,
     /// What was lost, by cause.
@@ -137,6 +141,7 @@ impl Session {
             runnable_before: (Nanos(0), HashMap::new()),
             names: HashMap::new(),
             movement: Movement::default(),
+            lapses: Lapses::default(),
             signals: Vec::new(),
             losses: BTreeMap::new(),
             notes: Vec::new(),
@@ -206,6 +211,7 @@ impl Session {
                     self.before = Some((t, snapshot.cgroups));
                 }
             }
+            What::Lapse { ns } => self.lapses.add(event.t, *ns),
             What::Lost { what, count, why } => {
                 *self.losses.entry(format!("{what}: {why}")).or_default() += count;
             }

@@ -121,7 +121,7 @@ impl Session {
         let mut stalled: Vec<Pid> = self
             .clocks()
             .into_iter()
-            .filter(|pid| now.since(self.movement.still_since(*pid)) >= threshold)
+            .filter(|pid| self.watched(self.movement.still_since(*pid), now) >= threshold)
             .collect();
         stalled.sort_by_key(|pid| self.movement.last_moved(*pid));
         stalled
@@ -165,7 +165,7 @@ impl Session {
     }
 
     /// Marks `pid` and everything above it as moving, by something else than CPU time.
-    fn acted(&mut self, pid: Pid, t: Nanos) {
+    pub(super) fn acted(&mut self, pid: Pid, t: Nanos) {
         self.movement.acted.insert(pid, t);
         self.moved(pid, t);
     }

@@ -30,6 +30,8 @@ pub(super) struct Looks {
     second: Option<Nanos>,
     /// The go commands that moved between them.
     moved: Vec<Pid>,
+    /// Whether what runs in those that use a CPU was looked at in between; before that there are none such.
+    busy: bool,
 }
 
 impl Watch {
@@ -163,6 +165,11 @@ impl Watch {
             let clocks = self.session.clocks();
             let moved = clocks.iter().any(|pid| self.session.movement.last_moved(*pid) > first);
             self.looks.settled = moved.then_some(t).or(self.looks.settled);
+            self.looks.busy = !self.session.may_spin(t).is_empty();
+            return;
+        }
+        if self.spins_lately(t) {
+            self.looks.settled = Some(t);
             return;
         }
         let clocks = self.session.clocks();
@@ -195,6 +202,13 @@ impl Watch {
             doubtful: false,
             findings,
         });
+    }
+
+    /// Whether only now something uses so much of a CPU that it may spin: others had that CPU before. Then it is looked at once more.
+    fn spins_lately(&mut self, t: Nanos) -> bool {
+        let lately = !self.looks.busy && !self.session.may_spin(t).is_empty();
+        self.looks.busy |= lately;
+        lately
     }
 
     fn first_look(&mut self, t: Nanos) {

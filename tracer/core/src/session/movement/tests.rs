@@ -371,6 +371,14 @@ fn a_suspended_command_gets_its_time_again_and_has_not_moved() {
 }
 
 #[test]
+fn time_in_which_nobody_looked_is_no_time_that_stood_still() {
+    let mut run = Run::new();
+    run.at(7, 0, What::Lapse { ns: Nanos::from_secs(4) });
+    assert!(run.stalled(8).is_empty());
+    assert!(run.stalled(9).contains(&GO));
+}
+
+#[test]
 fn never_is_never() {
     let run = Run::new();
     assert!(run.session.stalled(Nanos::from_secs(1000), Nanos(0)).is_empty());
