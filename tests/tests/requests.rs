@@ -195,9 +195,34 @@ impl Download {
             let socket = request.socket.with_context(|| format!("{version} {request:?}"))?;
             assert!(connected.contains(&socket), "{version} {request:?}");
         }
+        self.calls_are_those_that_were_made(&recording)?;
         self.locks_are_of_what_was_fetched(&recording)?;
         let timeline: Value = serde_json::from_str(finished.timeline.as_deref().unwrap_or("{}"))?;
         self.is_in_the_timeline(&timeline, &logged)
+    }
+
+    /// Go looks up each host that it asks, does a handshake for each ClientHello that the kernel saw, decides on its toolchain once, and
+    /// ends all that.
+    fn calls_are_those_that_were_made(&self, recording: &Recording) -> Result<()> {
+        let version = self.go.says()?;
+        let calls = |kind: &'static str| -> Vec<(&str, &str)> {
+            let calls = recording.of(kind);
+            let both = calls.filter_map(|e| Some((e["call"].as_str()?, e["about"].as_str()?)));
+            let mut all: Vec<_> = both.collect();
+            all.sort_unstable();
+            all
+        };
+        let (begun, ended) = (calls("go-call-start"), calls("go-call-end"));
+        assert_eq!(begun, ended, "{version}");
+        let of = |call: &str| -> Vec<&str> {
+            begun.iter().filter(|(made, _)| *made == call).map(|(_, about)| *about).collect()
+        };
+        assert!(of("look-up").contains(&"127.0.0.1"), "{version}: {begun:?}");
+        assert_eq!(of("handshake").len(), recording.count("tls-client-hello"), "{version}");
+        assert!(of("handshake").iter().all(|host| *host == "127.0.0.1"), "{version}: {begun:?}");
+        let selected = usize::from(self.go.minor()? >= 21);
+        assert_eq!(of("select-toolchain").len(), selected, "{version}: {begun:?}");
+        Ok(())
     }
 
     /// Each module is locked, by its name, as often as the kernel saw its file locked, and its zip is fetched.

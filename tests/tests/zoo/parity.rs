@@ -31,6 +31,8 @@ const BY_DESIGN: &[(&str, &str)] = &[
     // Likewise on functions of the go command; ptrace reads them twice a second.
     ("ebpf", "go-step-start"),
     ("ebpf", "go-step-end"),
+    ("ebpf", "go-call-start"),
+    ("ebpf", "go-call-end"),
     // A probe on libc; ptrace infers that it is asked, and does not see what it answers.
     ("ebpf", "getaddrinfo-end"),
     // What git, or any program but go, writes to its standard error.
@@ -38,7 +40,8 @@ const BY_DESIGN: &[(&str, &str)] = &[
 ];
 
 /// What comes by chance, in the time that a run takes, or is read from `/proc` in the same way by both.
-const BY_CHANCE: &[&str] = &["sample", "snapshot", "go-work", "go-running", "tcp-closed", "note"];
+const BY_CHANCE: &[&str] =
+    &["sample", "snapshot", "go-work", "go-running", "tcp-closed", "note", "lapse"];
 
 /// What ptrace tells in the 50 ms after a connect, and eBPF always.
 const NOT_ALWAYS: &[&str] = &["read", "http-request", "http-response"];
@@ -194,9 +197,35 @@ fn a_download_by_git() -> Result<()> {
         same_but(&[], move |backend| {
             let project = projects.pop().context("two runs")?;
             place.project = project;
-            watch_by(backend, place.download())?.succeeds()
+            let answer = watch_by(backend, place.download())?.succeeds()?;
+            if backend == "ebpf" {
+                each_program_is_run_by_a_goroutine(&answer)?;
+            }
+            Ok(answer)
         })
     })
+}
+
+/// What go says that it runs is what the kernel saw begin: `git fetch`.
+fn each_program_is_run_by_a_goroutine(answer: &Answer) -> Result<()> {
+    let events = answer.events()?;
+    let begins = |call: &str| -> Vec<String> {
+        let made = |event: &&Value| event["type"] == "go-call-start" && event["call"] == call;
+        let about = |event: &Value| event["about"].as_str().map(str::to_owned);
+        events.iter().filter(made).filter_map(about).collect()
+    };
+    let git = events.iter().filter(|event| event["type"] == "exec").filter_map(|event| {
+        let word = |n: usize| event["argv"][n].as_str();
+        let words = format!("git {}", word(1)?);
+        word(0)?.ends_with("git").then_some(words)
+    });
+    let programs: BTreeSet<String> = git.collect();
+    let run = begins("run");
+    ensure!(!run.is_empty() && run.iter().all(|words| programs.contains(words)), "{run:?}");
+    ensure!(begins("start").len() >= run.len(), "{answer}");
+    let ends = |event: &&Value| event["type"] == "go-call-end" && event["call"] == "run";
+    ensure!(events.iter().filter(ends).count() == run.len(), "{answer}");
+    Ok(())
 }
 
 #[test]

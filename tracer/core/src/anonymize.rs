@@ -71,6 +71,9 @@ impl Names {
                     .iter_mut()
                     .for_each(|goroutine| self.goroutine(goroutine, false));
             }
+            What::GoCallStart { about, .. } | What::GoCallEnd { about, .. } => {
+                *about = self.text(about);
+            }
             What::GoStepStart { module, .. } | What::GoStepEnd { module, .. } => {
                 *module = self.module(module);
             }

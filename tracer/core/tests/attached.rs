@@ -453,7 +453,10 @@ fn shares_a_cache(pid: Pid, locked: &str, wanted: &str) -> ProcessState {
 fn reads_shared(look: &mut Look, ms: u64, cause: SnapshotCause, processes: Vec<ProcessState>) {
     let locks = |p: &ProcessState| {
         let line = |waiting, target: &DescriptorTarget| {
-            let DescriptorTarget::File(path) = target else { unreachable!() };
+            let path = match target {
+                DescriptorTarget::File(path) => path,
+                _ => "",
+            };
             let module = path.split('/').nth(5).unwrap();
             let (kind, mode) = (LockKind::Flock, LockMode::Exclusive);
             KernelLock { id: 1, waiting, kind, mode, pid: p.pid, file: format!("fe:00:{module}") }

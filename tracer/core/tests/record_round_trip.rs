@@ -159,6 +159,8 @@ fn every_kind() -> Vec<What> {
             content_length: Some(u64::MAX),
             error: Some(text()),
         },
+        What::GoCallStart { goid: 7, call: GoCalled::LookUp, about: text() },
+        What::GoCallEnd { goid: 7, call: GoCalled::Handshake, about: text(), failed: true },
         What::GoStepStart { goid: 7, step: GoStep::Lock, module: text() },
         What::GoStepEnd { goid: 7, step: GoStep::Verify, module: text(), failed: true },
         What::Read { fd, socket, bytes: Some(0), error: None },
@@ -237,6 +239,8 @@ fn kind(what: &What) -> u8 {
         What::GoStepStart { .. } => 35,
         What::GoStepEnd { .. } => 36,
         What::Lapse { .. } => 37,
+        What::GoCallStart { .. } => 38,
+        What::GoCallEnd { .. } => 39,
     }
 }
 
@@ -251,7 +255,7 @@ fn every_kind_survives() {
         assert!(!line.contains('\n'));
         assert_eq!(serde_json::from_str::<Record>(&line).unwrap(), record, "{line}");
     }
-    assert_eq!(kinds.len(), 38);
+    assert_eq!(kinds.len(), 40);
 }
 
 #[test]

@@ -3,12 +3,14 @@
 //! These types are the recording format too (`gmtrace.recording/1`): one [`Record`] a line. Readers ignore keys and event
 //! types they do not know.
 
+mod gocall;
 mod goroutines;
 mod settings;
 mod snapshot;
 mod syscall;
 mod work;
 
+pub use gocall::*;
 pub use goroutines::*;
 pub use settings::*;
 pub use snapshot::*;
@@ -364,6 +366,26 @@ pub enum What {
         /// `path@version`.
         module: String,
         /// Whether that failed.
+        failed: bool,
+    },
+    /// A goroutine begins something that goes on for a while. Seen by a probe on a function of Go.
+    GoCallStart {
+        /// The goroutine.
+        goid: u64,
+        /// What it does.
+        call: GoCalled,
+        /// The host, the program, or the toolchain, as far as it could be read.
+        about: String,
+    },
+    /// That is over: the function returned.
+    GoCallEnd {
+        /// The goroutine.
+        goid: u64,
+        /// What it did.
+        call: GoCalled,
+        /// As at its start.
+        about: String,
+        /// Whether it returned an error.
         failed: bool,
     },
     /// A read(2) on a socket, seen with `--exact-reads`, in a window, or by an event backend.

@@ -1,8 +1,8 @@
 //! From the model to the report.
 
-use super::lookups;
 use super::requests::Requests;
 use super::*;
+use super::{gocalls, lookups};
 use crate::event::Record;
 use crate::session::{Connection, LockWait, Phase, Process, Session};
 use crate::watch::Watch;
@@ -145,6 +145,7 @@ fn spans(session: &Session, requests: &Requests<'_>) -> Vec<Span> {
     let locks = session.locks.iter().chain(found(session, &session.found_locks));
     spans.extend(locks.map(lock_span));
     spans.extend(work::spans(session));
+    spans.extend(gocalls::spans(session));
     spans.sort_by_key(|s| (s.start_ns, s.r#type));
     for (n, span) in spans.iter_mut().enumerate() {
         span.id = format!("{:016x}", n + 1);

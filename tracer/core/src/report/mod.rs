@@ -4,6 +4,7 @@ mod build;
 pub mod chrome;
 pub mod explain;
 mod finding;
+mod gocalls;
 pub mod html;
 pub mod json;
 mod lanes;

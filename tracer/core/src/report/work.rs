@@ -73,7 +73,7 @@ pub(super) fn result(session: &Session, pid: Pid, work: Option<&Work>) -> &'stat
     }
 }
 
-fn ended_well(session: &Session, pid: Pid) -> bool {
+pub(super) fn ended_well(session: &Session, pid: Pid) -> bool {
     session.process(pid).is_some_and(|p| p.exit == Some(Exit::Code(0)))
 }
 

@@ -7,6 +7,7 @@ mod connection;
 mod elsewhere;
 mod found;
 mod getaddrinfo;
+mod gocall;
 mod lapses;
 mod lock;
 mod lookup;
@@ -23,6 +24,7 @@ mod work;
 pub use body::{Bodies, Body};
 pub use connection::{Connection, Hello, Phase, Request, Response};
 pub use getaddrinfo::Getaddrinfo;
+pub use gocall::{GoCallMade, GoCalls};
 pub use lapses::Lapses;
 pub use lock::LockWait;
 pub use lookup::{ByLibc, Lookup, Question};
@@ -79,6 +81,8 @@ pub struct Session {
     pub locks: Vec<LockWait>,
     /// What go commands did for modules, oldest first.
     pub work: Vec<Work>,
+    /// What goroutines did that went on for a while.
+    pub go_calls: GoCalls,
     /// What the running goroutines of Go programs were found at.
     pub spins: BTreeMap<Pid, Spin>,
     /// Locks obtained at once are counted, not kept.
@@ -131,6 +135,7 @@ impl Session {
             getaddrinfos: Vec::new(),
             locks: Vec::new(),
             work: Vec::new(),
+            go_calls: GoCalls::default(),
             spins: BTreeMap::new(),
             locks_taken: 0,
             modules_locked: BTreeSet::new(),
@@ -178,6 +183,7 @@ impl Session {
         self.apply_getaddrinfo(event);
         self.apply_lock(event);
         self.apply_work(event);
+        self.apply_go_call(event);
         self.apply_rest(event);
         self.drop_oldest();
     }

@@ -49,12 +49,11 @@ impl Session {
                 self.work.push(Work { exact: true, ..Work::begun(event.t, event.pid, &new) });
             }
             What::GoStepEnd { goid, step, failed, .. } => {
-                let mut newest = self.work.iter_mut().rev().filter(|w| w.open && w.exact);
-                let ended = newest.find(|w| (w.pid, w.goid, w.step) == (event.pid, *goid, *step));
-                if let Some(work) = ended {
-                    (work.open, work.failed, work.until) = (false, *failed, event.t);
+                let it = |w: &Work| (w.pid, w.goid, w.step) == (event.pid, *goid, *step);
+                let ended = self.work.iter().rposition(|w| w.open && w.exact && it(w));
+                if let Some(ended) = ended {
+                    self.ends(ended, event.t, *failed);
                 }
-                self.forget_what_was_at_once(event.pid, event.t);
             }
             What::ProcessExit { .. } | What::ProcessGone => {
                 let open = self.work.iter_mut().filter(|w| w.open && w.pid == event.pid);
@@ -64,25 +63,35 @@ impl Session {
         }
     }
 
+    fn ends(&mut self, n: usize, t: Nanos, failed: bool) {
+        let Some(work) = self.work.get_mut(n) else { return };
+        (work.open, work.failed, work.until) = (false, failed, t);
+        if self.work.get(n).is_some_and(|work| self.was_at_once(work)) {
+            self.work.remove(n);
+        }
+    }
+
     /// As the locks themselves: one that was obtained at once is not kept. Nor is a look-up in the checksum database whose answer was
     /// there already: the zip and the go.mod of a version have the same.
-    fn forget_what_was_at_once(&mut self, pid: Pid, t: Nanos) {
-        let waited = |w: &Work| {
-            let meanwhile = |end: Option<Nanos>| end.is_none_or(|end| end >= w.since);
-            self.locks.iter().rev().any(|lock| lock.pid == pid && meanwhile(lock.ended))
-        };
-        let ended = |w: &&Work| w.exact && !w.open && (w.pid, w.step) == (pid, GoStep::Verify);
-        let verified = self.work.iter().filter(ended);
-        let newest = verified.clone().find(|w| w.until == t).map(|w| &w.module);
-        let repeats = verified.filter(|w| Some(&w.module) == newest).count() > 1;
-        self.work.retain(|w| {
-            let just_ended = w.exact && !w.open && !w.failed && (w.pid, w.until) == (pid, t);
-            match w.step {
-                GoStep::Lock => !just_ended || waited(w),
-                GoStep::Verify => !just_ended || w.until.since(w.since) >= AT_ONCE || !repeats,
-                GoStep::Fetch | GoStep::Unzip => true,
+    fn was_at_once(&self, work: &Work) -> bool {
+        match work.step {
+            _ if work.failed => false,
+            GoStep::Lock => {
+                let meanwhile = |end: Option<Nanos>| end.is_none_or(|end| end >= work.since);
+                let mut locks = self.locks.iter().rev().filter(|lock| lock.pid == work.pid);
+                !locks.any(|lock| meanwhile(lock.ended))
             }
-        });
+            GoStep::Verify => {
+                let same = |w: &&Work| {
+                    (w.pid, w.step, &w.module) == (work.pid, work.step, &work.module)
+                        && w.exact
+                        && !w.open
+                };
+                let quick = work.until.since(work.since) < AT_ONCE;
+                quick && self.work.iter().filter(same).count() > 1
+            }
+            GoStep::Fetch | GoStep::Unzip => false,
+        }
     }
 
     fn works(&mut self, t: Nanos, pid: Pid, items: &[GoWork]) {
@@ -126,5 +135,67 @@ impl Work {
             failed: false,
             exact: false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Backend, Header, HeaderTag, Host, Mode, RECORDING_SCHEMA};
+
+    const GO: Pid = Pid(100);
+
+    struct Run(Session);
+
+    impl Run {
+        fn new() -> Run {
+            Run(Session::new(Header {
+                r#type: HeaderTag::Header,
+                schema: RECORDING_SCHEMA.into(),
+                gmtrace: "0.1.0".into(),
+                mode: Mode::Launch,
+                argv: vec!["go".into()],
+                cwd: "/m".into(),
+                pid: GO,
+                started_at: String::new(),
+                host: Host::default(),
+                backend: Backend::default(),
+                stall_after_ns: Nanos::from_secs(5),
+            }))
+        }
+
+        /// A step by goroutine `goid` that begins then and lasts so long, in microseconds.
+        fn step(&mut self, (goid, step): (u64, GoStep), t: u64, lasts: u64, failed: bool) {
+            let module = || "example.com/lib@v1.0.0".to_owned();
+            let mut at = |t, what| {
+                let t = Nanos(1000 * t);
+                self.0.apply(&Event { t, pid: GO, tid: GO.into(), what });
+            };
+            at(t, What::GoStepStart { goid, step, module: module() });
+            at(t + lasts, What::GoStepEnd { goid, step, module: module(), failed });
+        }
+
+        fn kept(&self) -> Vec<u64> {
+            self.0.work.iter().map(|w| w.goid).collect()
+        }
+    }
+
+    #[test]
+    fn a_sum_that_is_known_by_then_is_not_looked_up_again() {
+        let mut run = Run::new();
+        run.step((1, GoStep::Verify), 0, 100, false);
+        run.step((2, GoStep::Verify), 1000, 100, false);
+        run.step((3, GoStep::Verify), 2000, 5000, false);
+        run.step((4, GoStep::Verify), 9000, 100, true);
+        assert_eq!(run.kept(), [1, 3, 4], "the first, one that took its time, and one that failed");
+    }
+
+    #[test]
+    fn a_lock_obtained_at_once_is_not_kept_and_a_fetch_is() {
+        let mut run = Run::new();
+        run.step((1, GoStep::Lock), 0, 100, false);
+        run.step((2, GoStep::Fetch), 1000, 100, false);
+        run.step((3, GoStep::Lock), 2000, 100, true);
+        assert_eq!(run.kept(), [2, 3]);
     }
 }

@@ -26,6 +26,12 @@ const WANTED: &[Function] = &[
     Function::LockVersion,
     Function::Zip,
     Function::LookUpSum,
+    Function::LookUp,
+    Function::Handshake,
+    Function::Run,
+    Function::Start,
+    Function::SelectToolchain,
+    Function::ExecToolchain,
 ];
 /// Those of them that are probed where each probe takes the kernel a while to take away.
 const FEW: &[Function] = &[Function::Log, Function::Connect, Function::DialOne];
@@ -37,6 +43,11 @@ const ENDS: &[Function] = &[
     Function::LockVersion,
     Function::Zip,
     Function::LookUpSum,
+    Function::LookUp,
+    Function::Handshake,
+    Function::Run,
+    Function::Start,
+    Function::SelectToolchain,
 ];
 /// The programs that are attached to them.
 pub(super) const PROGRAMS: &[&str] = &["go_enter", "go_return", "go_log"];

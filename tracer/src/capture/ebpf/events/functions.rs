@@ -9,8 +9,9 @@ use crate::capture::said::{STDERR, Said, Whole};
 use gmtrace_abi as abi;
 use gmtrace_abi::{Head, Kind};
 use gmtrace_core::decode::sockaddr::Address;
-use gmtrace_core::event::{GoStep, Transport, What};
+use gmtrace_core::event::{GoCalled, GoStep, Transport, What};
 use gmtrace_core::golang::probes::{Function, What as Meaning};
+use gmtrace_core::redact;
 use gmtrace_core::units::{Fd, Inode, Pid};
 use nix::errno::Errno;
 use std::net::{IpAddr, SocketAddr};
@@ -33,6 +34,9 @@ impl Translator {
             if let (Some(step), Some(module)) = (step(point.function), module(&values)) {
                 self.tell(head, What::GoStepStart { goid, step, module });
             }
+            if let Some((call, about)) = called(point.function, &values) {
+                self.tell(head, What::GoCallStart { goid, call, about });
+            }
             if point.ends {
                 self.calls.begins(goroutine, which, head.t, point, values);
             }
@@ -49,6 +53,11 @@ impl Translator {
                 self.tell(head, requests::response(goid, &values, error));
             }
             function => {
+                if let Some((call, about)) = called(function, &call.values) {
+                    let failed = values.number(Meaning::Error).is_some_and(|error| error != 0);
+                    self.tell(head, What::GoCallEnd { goid, call, about, failed });
+                    return;
+                }
                 let failed = values.number(Meaning::Error) != Some(0);
                 if let (Some(step), Some(module)) = (step(function), module(&call.values)) {
                     self.tell(head, What::GoStepEnd { goid, step, module, failed });
@@ -126,6 +135,21 @@ fn step(function: Function) -> Option<GoStep> {
         Function::LookUpSum => Some(GoStep::Verify),
         _ => None,
     }
+}
+
+/// What a function does that goes on for a while, and for whom.
+fn called(function: Function, values: &Values) -> Option<(GoCalled, String)> {
+    let (call, words): (_, &[Meaning]) = match function {
+        Function::LookUp => (GoCalled::LookUp, &[Meaning::Host]),
+        Function::Handshake => (GoCalled::Handshake, &[Meaning::ServerName]),
+        Function::Run => (GoCalled::Run, &[Meaning::Program, Meaning::FirstArgument]),
+        Function::Start => (GoCalled::Start, &[Meaning::Program]),
+        Function::SelectToolchain => (GoCalled::SelectToolchain, &[]),
+        Function::ExecToolchain => (GoCalled::ExecToolchain, &[Meaning::Toolchain]),
+        _ => return None,
+    };
+    let words: Vec<_> = words.iter().filter_map(|word| values.text(*word)).collect();
+    Some((call, redact::text(&words.join(" ")).into_owned()))
 }
 
 /// `path@version`. The go.mod file of a version has a line of its own in the checksum database, and is called `version/go.mod` there
