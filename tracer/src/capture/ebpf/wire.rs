@@ -119,3 +119,47 @@ pub fn record(bytes: &[u8]) -> Option<(Head, Record)> {
     };
     Some((head, record))
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may end by a panic")]
+mod tests {
+    use super::*;
+
+    /// What the kernel writes of a lock: all before the path, and so many bytes of that.
+    fn lock(path: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![0; offset_of!(Lock, path)];
+        let mut put = |at: usize, word: u32| bytes[at..at + 4].copy_from_slice(&word.to_ne_bytes());
+        put(offset_of!(Head, kind), Kind::Flock as u32);
+        put(offset_of!(Lock, kept), u32::try_from(path.len()).unwrap());
+        bytes.extend(path);
+        bytes
+    }
+
+    fn read(bytes: &[u8]) -> Option<Box<Lock>> {
+        match record(bytes)? {
+            (_, Record::Lock(lock)) => Some(lock),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn a_lock_is_as_long_as_its_path() {
+        let names = b"v1.0.0.lock\0@v\0cache\0";
+        let lock = read(&lock(names)).unwrap();
+        assert_eq!(&lock.path[..lock.kept as usize], names);
+        assert!(lock.path[names.len()..].iter().all(|byte| *byte == 0));
+    }
+
+    #[test]
+    fn one_without_a_path_is_a_lock_and_a_piece_of_one_is_none() {
+        let none = lock(b"");
+        assert_eq!(read(&none).unwrap().kept, 0);
+        assert!(read(&none[..none.len() - 1]).is_none());
+    }
+
+    #[test]
+    fn what_is_longer_than_a_lock_is_read_as_far_as_it_goes() {
+        let long = vec![b'a'; size_of::<Lock>()];
+        assert!(read(&lock(&long)).is_some());
+    }
+}

@@ -234,13 +234,18 @@ mod tests {
                 fds.contains(&3)
                     && Stat::read(format!("/proc/{pid}")).is_ok_and(|stat| stat.state == state)
             };
-            while !is_so() && begin.elapsed() < Duration::from_secs(20) {
+            let ready = loop {
+                match is_so() {
+                    false if begin.elapsed() < Duration::from_secs(20) => {}
+                    ready => break ready,
+                }
                 std::thread::sleep(Duration::from_millis(1));
-            }
+            };
             let mut search = Search { left: 100, found: BTreeMap::new(), above: [own].into() };
             search.look(&[pid], &wanted);
             child.kill().unwrap();
             child.wait().unwrap();
+            assert!(ready, "{line}");
             assert_eq!(!search.found.is_empty(), counts, "{line}");
         }
     }
