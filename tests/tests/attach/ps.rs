@@ -1,6 +1,7 @@
 //! `gmtrace ps`.
 
 use anyhow::{Context, Result, ensure};
+use gmtrace_tests::processes::settle;
 use gmtrace_tests::zoo;
 use serde_json::Value;
 
@@ -13,6 +14,7 @@ fn who_holds_up_whom() -> Result<()> {
     let waiter = zoo::hang(silent.download())?;
     let lock = silent.project.modcache().join("cache/download/example.com/m000/@v/v1.0.0.lock");
     gmtrace_tests::holder::wait_for_queue(&lock)?;
+    [&holder, &waiter].into_iter().for_each(|go| settle(go.pid().as_raw()));
 
     let list: Value = serde_json::from_str(&said(&["ps", "-F", "json"])?)?;
     let schema: Value = serde_json::from_str(&said(&["schema", "ps"])?)?;

@@ -15,7 +15,7 @@ mod snapshot;
 mod tests;
 
 use crate::decode::sockaddr::{Address, UnixName};
-use crate::event::{Event, Exec, Header, Record, TcpSample, TlsReply, What};
+use crate::event::{Event, Exec, GoCalled, Header, Record, TcpSample, TlsReply, What};
 use names::Names;
 
 /// Replaces names by made-up ones, the same each time.
@@ -71,8 +71,12 @@ impl Names {
                     .iter_mut()
                     .for_each(|goroutine| self.goroutine(goroutine, false));
             }
-            What::GoCallStart { about, .. } | What::GoCallEnd { about, .. } => {
-                *about = self.text(about);
+            What::GoCallStart { call, about, .. } | What::GoCallEnd { call, about, .. } => {
+                *about = match call {
+                    GoCalled::LookUp | GoCalled::Handshake => self.host(about),
+                    GoCalled::Start => self.path(about),
+                    _ => self.text(about),
+                };
             }
             What::GoStepStart { module, .. } | What::GoStepEnd { module, .. } => {
                 *module = self.module(module);

@@ -328,7 +328,7 @@ impl Watch {
     fn has_old_wait(&self, now: Nanos) -> bool {
         let session = &self.session;
         let least = OLD_WAIT.max(session.header.stall_after_ns);
-        let old = |since: Nanos| now.since(since) >= least;
+        let old = |since: Nanos| session.watched(since, now) >= least;
         let mut locks = session.locks.iter().chain(self.found(&session.found_locks));
         let lock = locks.any(|l| l.ended.is_none() && old(l.since));
         let mut lookups = session.lookups.iter().chain(self.found(&session.found_lookups));
@@ -368,7 +368,8 @@ fn concerns(session: &Session, finding: &Finding, whose: &[Pid], old_wait: bool)
     if whose.iter().any(chain_meets) {
         return true;
     }
-    old_wait && finding.code != "unknown" && finding.blocked_ns >= OLD_WAIT
+    let waited = session.watched(finding.since_ns, session.now);
+    old_wait && finding.code != "unknown" && waited.min(finding.blocked_ns) >= OLD_WAIT
 }
 
 /// Whether a finding ends at a lock that is held outside of the tree.

@@ -3,7 +3,7 @@
 
 use gmtrace_core::event::*;
 use gmtrace_core::report::ps::{PsState, ps};
-use gmtrace_core::report::{Finding, FindingState, Frame, VerdictState, report};
+use gmtrace_core::report::{Confidence, Finding, FindingState, Frame, VerdictState, report};
 use gmtrace_core::units::{Fd, Inode, Nanos, Pid, Tid};
 use gmtrace_core::watch::Watch;
 
@@ -480,6 +480,48 @@ fn go_commands_that_share_a_cache_are_no_cycle() {
     let finding = look.only();
     assert_eq!((finding.code.as_str(), finding.chain.len()), ("lock-held", 1));
     assert_eq!(finding.lock.unwrap().holders[0].pid, Pid(200));
+}
+
+/// A goroutine of the holder may wait for another one: what that one waits for is the best that is known, and not certain.
+#[test]
+fn a_holder_that_waits_for_another_module_is_likely_stuck_on_that() {
+    let request = |module: &str| {
+        let argument = |name: &str, text: &str| GoArgument {
+            name: name.into(),
+            value: GoValue::Text(text.into()),
+        };
+        let path = format!("example.com/{module}");
+        let arguments = vec![argument("module", &path), argument("version", "v1.0.0")];
+        let call = GoCall { function: "cmd/go/internal/modfetch.download".into(), arguments };
+        let wait = WaitsFor { fd: Fd(5), direction: Direction::Read };
+        goroutine(Some(wait), &["net/http.(*persistConn).roundTrip"], vec![call])
+    };
+    for module in ["b", "c"] {
+        let mut holder = shares_a_cache(Pid(200), "b", "b");
+        holder.threads.clear();
+        holder.descriptors[1] = socket(5, HTTP);
+        holder.go =
+            Some(GoRuntime { goroutines: vec![request(module)], total: 1, ..GoRuntime::default() });
+        let mut look = Look::new();
+        for (ms, cause) in [(10_000, SnapshotCause::Asked), (11_000, SnapshotCause::Confirm)] {
+            let processes = vec![shares_a_cache(GO, "a", "b"), holder.clone()];
+            let line = |waiting, pid| KernelLock {
+                id: 1,
+                waiting,
+                kind: LockKind::Flock,
+                mode: LockMode::Exclusive,
+                pid,
+                file: "fe:00:b".into(),
+            };
+            let locks = vec![line(false, Pid(200)), line(true, GO)];
+            let sockets = vec![silent(8000)];
+            let snapshot = Snapshot { cause, processes, locks, sockets, ..Snapshot::default() };
+            look.at(ms, What::Snapshot(Box::new(snapshot)));
+        }
+        let finding = look.only();
+        assert_eq!((finding.code.as_str(), finding.symptom.as_str()), ("http-silent", "lock-held"));
+        assert_eq!(finding.confidence, Confidence::Likely, "{module}: {finding:#?}");
+    }
 }
 
 #[test]

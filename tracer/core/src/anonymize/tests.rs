@@ -1,8 +1,8 @@
 use super::*;
 use crate::event::{
     Backend, Descriptor, DescriptorTarget, End, EndTag, EndedBy, Exit, Filesystem, GoArgument,
-    GoCall, GoRuntime, GoSettings, GoValue, Goroutine, HeaderTag, HeldLock, Host, KernelLock,
-    LockKind, LockMode, MainModule, Mode, ProcessRole, ProcessState, RECORDING_SCHEMA,
+    GoCall, GoCalled, GoRuntime, GoSettings, GoValue, Goroutine, HeaderTag, HeldLock, Host,
+    KernelLock, LockKind, LockMode, MainModule, Mode, ProcessRole, ProcessState, RECORDING_SCHEMA,
     ResolverKind, Setting, SettingOrigin, Snapshot, SnapshotCause, StartedBy, Status, Syscall,
     ThreadState, Transport,
 };
@@ -200,6 +200,14 @@ fn silent_resolver(s: &Secrets) -> Vec<Record> {
     let mut records = start(s);
     let server = format!("{}:53", s.resolver).parse().unwrap();
     let name = format!("proxy.{}.com.{}.com", s.domain, s.domain);
+    let begins = |call, about: &str| What::GoCallStart { goid: 7, call, about: about.into() };
+    records.push(event(5, 10, begins(GoCalled::LookUp, &s.host)));
+    records.push(event(
+        6,
+        10,
+        begins(GoCalled::Handshake, &format!("{}.{}.com", s.host, s.domain)),
+    ));
+    records.push(event(7, 10, begins(GoCalled::Start, &format!("/home/{}/bin/git", s.user))));
     records.push(event(
         10,
         10,

@@ -79,8 +79,10 @@ fn join_lock(
         return super::lock_cycle::closed(scene, finding, holder.pid, path);
     }
     for holder in holders.iter().filter(|h| h.alive) {
-        let Some(theirs) = best_below(scene, holder.pid, finding, found) else { continue };
-        let root = join(scene, theirs, found, path);
+        let module = finding.lock.as_ref().and_then(|lock| scene.module_of(pid, &lock.path));
+        let theirs = best_below(scene, holder.pid, module.as_deref(), found);
+        let Some(theirs) = theirs else { continue };
+        let root = join(scene, &theirs, found, path);
         return behind_lock(scene, finding, holder, from(scene, holder.pid, root));
     }
     finding.clone()
@@ -110,31 +112,48 @@ fn join_other_end(
     }
 }
 
-/// The best finding of `holder`, or of what runs below it, that may keep it from giving up the lock that `behind` waits for.
-fn best_below<'f>(
+/// The best finding of `holder`, or of what runs below it, that may keep it from giving up the lock of `module`. What a go command
+/// waits for to get another module comes last and is not certain: goroutines share look-ups, tiles and limits.
+fn best_below(
     scene: &Scene<'_>,
     holder: Pid,
-    behind: &Finding,
-    found: &'f [Finding],
-) -> Option<&'f Finding> {
-    found
+    module: Option<&str>,
+    found: &[Finding],
+) -> Option<Finding> {
+    let below = found
         .iter()
-        .filter(|f| !super::is_last_resort(f) && scene.session.is_below(f.blocked.pid, holder))
-        .filter(|f| f.blocked.pid != holder || !is_for_others(scene, f, behind))
-        .min_by_key(|f| super::order(f))
+        .filter(|f| !super::is_last_resort(f) && scene.session.is_below(f.blocked.pid, holder));
+    let others = |f: &Finding| {
+        f.blocked.pid == holder && module.is_some_and(|module| is_for_others(scene, f, module))
+    };
+    let best = below
+        .filter(|f| !(f.code == "lock-held" && others(f)))
+        .min_by_key(|f| (others(f), super::order(f)))?;
+    let mut best = best.clone();
+    if others(&best) {
+        best.confidence = weaker(best.confidence, Confidence::Likely);
+    }
+    Some(best)
 }
 
-/// Whether a go command waits so for other modules than that whose lock it holds: it downloads ten at a time, each in a goroutine of
-/// its own, and a goroutine locks one version only (lockVersion in cmd/go/internal/modfetch).
-fn is_for_others(scene: &Scene<'_>, finding: &Finding, behind: &Finding) -> bool {
+/// Whether a go command waits so for other modules than that whose version it has locked: it downloads ten at a time, each in a
+/// goroutine of its own, and a goroutine locks one version only (lockVersion in cmd/go/internal/modfetch). What stops the whole
+/// process is for all of them.
+fn is_for_others(scene: &Scene<'_>, finding: &Finding, locked: &str) -> bool {
+    if !scene.is_go(finding.blocked.pid) {
+        return false;
+    }
+    if let Some(lock) = finding.lock.as_ref().filter(|_| finding.code == "lock-held") {
+        let wanted = scene.module_of(finding.blocked.pid, &lock.path);
+        return wanted.is_some_and(|wanted| wanted != locked);
+    }
     let all_told = finding.modules.len() as u64 == finding.modules_total;
-    let locked = &behind.modules;
-    let others = !finding.modules.iter().any(|module| locked.contains(module));
-    scene.is_go(finding.blocked.pid)
+    let path = locked.split_once('@').map_or(locked, |(path, _)| path);
+    let is_it = |module: &String| module == locked || module == path;
+    finding.peer.is_some()
         && all_told
         && !finding.modules.is_empty()
-        && !locked.is_empty()
-        && others
+        && !finding.modules.iter().any(is_it)
 }
 
 /// `finding` waits for a lock whose `holder` is itself stuck for the reason `root`.

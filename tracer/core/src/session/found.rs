@@ -36,6 +36,7 @@ impl Session {
         self.found_connections = found;
         let mut locks: Vec<LockWait> =
             processes().flat_map(|p| lock_waits(t, p, snapshot)).collect();
+        let left = self.left_locks(t, &locks, snapshot);
         locks.retain(|lock| {
             !self
                 .locks
@@ -46,7 +47,6 @@ impl Session {
             let same = |l: &&LockWait| l.tid == lock.tid && l.path == lock.path;
             lock.since = self.found_locks.iter().find(same).map_or(t, |known| known.since);
         }
-        let left = self.left_locks(&locks, snapshot);
         left.into_iter().for_each(|pid| self.acted(pid, t));
         self.found_locks = locks;
         let mut lookups: Vec<Lookup> = processes().filter_map(|p| lookup(t, p, snapshot)).collect();
@@ -57,15 +57,26 @@ impl Session {
         self.found_lookups = lookups;
     }
 
-    /// Those of the tree that waited for a lock in the snapshot before, and no longer do: the thread waits for something else now, and
-    /// nobody else of its process for that lock. Between two snapshots it may have moved in no other way that shows.
-    fn left_locks(&self, waits: &[LockWait], snapshot: &Snapshot) -> Vec<Pid> {
+    /// Those of the tree that waited for a lock in the snapshot before, and no longer do: the thread sits in another call now, or waits
+    /// for another lock, and nobody else of its process waits for that one. They may have moved in no other way that shows.
+    fn left_locks(&self, t: Nanos, waits: &[LockWait], snapshot: &Snapshot) -> Vec<Pid> {
         let is_left = |before: &&LockWait| {
             let process = snapshot.processes.iter().find(|p| p.pid == before.pid);
-            let thread = process.and_then(|p| p.threads.iter().find(|t| t.tid == before.tid));
-            let elsewhere =
-                thread.is_some_and(|thread| thread.sleeps() && thread.syscall.is_some());
-            elsewhere && !waits.iter().any(|w| (w.pid, &w.path) == (before.pid, &before.path))
+            let Some(process) = process else { return false };
+            let thread = process.threads.iter().find(|t| t.tid == before.tid);
+            let asleep = thread.filter(|thread| thread.sleeps());
+            let Some((thread, call)) = asleep.and_then(|t| Some((t, t.syscall.as_ref()?))) else {
+                return false;
+            };
+            let elsewhere = match (asked(call), lock_wait(t, process, thread)) {
+                (None, _) => true,
+                (Some((fd, ..)), _) if fd != before.fd => true,
+                (_, Some(now)) => name_of(&now.path) != name_of(&before.path),
+                (_, None) => false,
+            };
+            let same =
+                |w: &LockWait| w.pid == before.pid && name_of(&w.path) == name_of(&before.path);
+            elsewhere && !waits.iter().any(same)
         };
         let known = self.found_locks.iter().filter(|w| self.processes.contains_key(&w.pid));
         known.filter(is_left).map(|w| w.pid).collect()
@@ -81,6 +92,11 @@ impl Session {
             lookup.since = lookup.since.min(question.t);
         }
     }
+}
+
+/// The path of an open file, which says so where the file was deleted meanwhile (proc_pid_fd(5)).
+fn name_of(path: &str) -> &str {
+    path.strip_suffix(" (deleted)").unwrap_or(path)
 }
 
 fn connections(t: Nanos, process: &ProcessState, snapshot: &Snapshot) -> Vec<Connection> {

@@ -3,10 +3,6 @@
 use super::Session;
 use crate::event::{Event, GoCalled, What};
 use crate::units::{Nanos, Pid};
-use std::collections::VecDeque;
-
-/// So many are kept, the newest.
-const KEPT: usize = 10_000;
 
 /// A call of a Go function.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,19 +27,12 @@ pub struct GoCallMade {
 
 /// The calls, the oldest first.
 #[derive(Debug, Default)]
-pub struct GoCalls(VecDeque<GoCallMade>);
+pub struct GoCalls(pub(super) Vec<GoCallMade>);
 
 impl GoCalls {
     /// All that are kept.
     pub fn iter(&self) -> impl Iterator<Item = &GoCallMade> {
         self.0.iter()
-    }
-
-    fn begins(&mut self, call: GoCallMade) {
-        if self.0.len() >= KEPT {
-            self.0.pop_front();
-        }
-        self.0.push_back(call);
     }
 
     fn open(&mut self, pid: Pid) -> impl DoubleEndedIterator<Item = &mut GoCallMade> {
@@ -55,7 +44,7 @@ impl Session {
     pub(super) fn apply_go_call(&mut self, event: &Event) {
         let (t, pid) = (event.t, event.pid);
         match &event.what {
-            What::GoCallStart { goid, call, about } => self.go_calls.begins(GoCallMade {
+            What::GoCallStart { goid, call, about } => self.go_calls.0.push(GoCallMade {
                 pid,
                 goid: *goid,
                 call: *call,

@@ -260,6 +260,7 @@ impl Session {
         dropped += drop_closed(&mut self.getaddrinfos, |c| c.ended.is_some());
         dropped += drop_closed(&mut self.locks, |l| l.ended.is_some());
         dropped += drop_closed(&mut self.work, |w| !w.open);
+        dropped += drop_closed(&mut self.go_calls.0, |call| call.ended.is_some());
         if dropped > 0 {
             let cause = format!("{OLD_ROWS}the timeline keeps the newest only");
             *self.losses.entry(cause).or_default() += dropped;

@@ -31,13 +31,13 @@ impl Running {
         }
     }
 
-    /// For how long nothing has moved. While the user keeps the command suspended, nothing can.
+    /// For how long nothing has moved, as far as that was watched. While the user keeps the command suspended, nothing can.
     pub(super) fn still(&self, now: Nanos) -> Nanos {
         if self.is_suspended() {
             return Nanos(0);
         }
         let moved = self.watch.session.movement.last_moved(self.side.command.pid());
-        now.since(moved.max(self.resumed))
+        self.watch.session.watched(moved.max(self.resumed), now)
     }
 
     /// Whether the command is stopped as a terminal stops it (Ctrl-Z, or a use of the terminal from the background).
