@@ -31,8 +31,8 @@ const YOUNGEST: Nanos = Nanos::from_secs(1);
 /// repeated DNS questions (60 bytes) and ClientHellos (1,532 bytes) are no movement.
 pub const WRITTEN_THAT_MOVES: u64 = 8 * 1024;
 
-/// A process that uses so much of a CPU, and has done nothing else for so long, may spin: its goroutines are worth a reading.
-const SPINS: (f64, Nanos) = (0.25, Nanos::from_secs(1));
+/// A process that moves by CPU time, and has done nothing else for so long, may spin: its goroutines are worth a reading.
+const SPINS: Nanos = Nanos::from_secs(1);
 
 /// More than the goroutines that spin use: other threads work too.
 const MORE_THAN_SPINNING: f64 = 0.25;
@@ -146,10 +146,9 @@ impl Session {
 
     /// The processes that use a CPU and have done nothing else for a while, and those that are known to spin.
     pub fn may_spin(&self, now: Nanos) -> Vec<Pid> {
-        let (share, long) = SPINS;
         let acted = |pid: &Pid| self.movement.acted.get(pid).copied().unwrap_or_default();
-        let used = self.movement.cpu.iter().filter(|(_, cpu)| **cpu >= share);
-        used.map(|(pid, _)| *pid).filter(|pid| now.since(acted(pid)) >= long).collect()
+        let used = self.movement.cpu.iter().filter(|(_, cpu)| **cpu >= CPU_SHARE_THAT_MOVES);
+        used.map(|(pid, _)| *pid).filter(|pid| now.since(acted(pid)) >= SPINS).collect()
     }
 
     /// Whether `pid`, or something below it, has done anything else than use a CPU since `t`.
