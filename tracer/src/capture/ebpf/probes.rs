@@ -35,20 +35,9 @@ const WANTED: &[Function] = &[
 ];
 /// Those of them that are probed where each probe takes the kernel a while to take away.
 const FEW: &[Function] = &[Function::Log, Function::Connect, Function::DialOne];
-/// Those whose ends tell something. A return is what costs most: the kernel has to step over it.
-const ENDS: &[Function] = &[
-    Function::Connect,
-    Function::DialOne,
-    Function::RoundTrip,
-    Function::LockVersion,
-    Function::Zip,
-    Function::LookUpSum,
-    Function::LookUp,
-    Function::Handshake,
-    Function::Run,
-    Function::Start,
-    Function::SelectToolchain,
-];
+/// Those of which the beginning tells all. A return is what costs most: the kernel has to step over it.
+const BEGINNINGS: &[Function] =
+    &[Function::Log, Function::Http1, Function::Http2, Function::ExecToolchain];
 /// The programs that are attached to them.
 pub(super) const PROGRAMS: &[&str] = &["go_enter", "go_return", "go_log"];
 /// The first kernel that says which probe was hit, and how the registers were (bpf_get_attach_cookie, bpf_task_pt_regs).
@@ -223,7 +212,7 @@ impl Probes {
 fn point(points: &Points, placed: &Placed) -> (abi::Point, GoPoint) {
     let of = |moment| placed.recipes.iter().filter(move |recipe| recipe.moment == moment);
     let (entry, entry_known) = values(of(Moment::Entry), points.processor);
-    let ends = ENDS.contains(&placed.function);
+    let ends = !BEGINNINGS.contains(&placed.function);
     let at_return = of(Moment::Return).filter(|_| ends);
     let (at_return, return_known) = values(at_return, points.processor);
     let kept = placed.recipes.iter().find_map(|recipe| match recipe.start {
