@@ -96,14 +96,14 @@ impl Row {
         append(&self.about("not-applicable", Some(why)))
     }
 
-    /// Says at once why it failed: libtest does at the end of all tests, which is long after. Not by eprintln!, whose words libtest
-    /// keeps until then.
+    /// Says at once why it failed, beside libtest's line that it did: libtest tells the reason at the end of all tests, which is long
+    /// after. Not by println!, whose words libtest keeps until then.
     pub(super) fn say_failure(&self, outcome: &thread::Result<Result<()>>) -> Result<()> {
         let Some(failure) = failure_of(outcome) else { return Ok(()) };
         let first: Vec<&str> = failure.lines().take(LINES_SAID).collect();
         let (test, way) = (&self.test, self.looking.name());
         let text = format!("{test}::{way} failed:\n{}\n", first.join("\n"));
-        Ok(std::io::stderr().write_all(text.as_bytes())?)
+        Ok(std::io::stdout().write_all(text.as_bytes())?)
     }
 
     fn line(&self, outcome: &thread::Result<Result<()>>) -> Value {
